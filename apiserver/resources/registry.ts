@@ -1,0 +1,87 @@
+// The table of built-in resources: one row per group, version and resource that is served. Routes, discovery, RBAC
+// names and OpenAPI paths are derived from it. Names and verbs are data (api-resources.json), rules are strategies.ts.
+import data from './api-resources.json' with { type: 'json' };
+import { conversions } from './conversions.ts';
+import { resourceId } from './resource.ts';
+import type { ResourceRow, Strategy, SubresourceRow } from './resource.ts';
+import { strategies } from './strategies.ts';
+
+export interface RegistryOptions {
+  /** Takes cluster IPs and node ports for Services; without it they are stored as they come. */
+  allocateService?: NonNullable<Strategy['allocate']>;
+  /** How long Events are kept. */
+  eventTtlSeconds?: number;
+}
+
+export interface GroupInfo {
+  group: string;
+  /** Served versions, preferred first. */
+  versions: readonly string[];
+  preferred: string;
+  /** As in the APIService objects; discovery lists groups by it, highest first. */
+  groupPriorityMinimum: number;
+  versionPriority: Readonly<Record<string, number>>;
+}
+
+interface RowFacts {
+  group: string;
+  version: string;
+  kind: string;
+  plural: string;
+  singular: string;
+  namespaced: boolean;
+  verbs: string[];
+  shortNames?: string[];
+  categories?: string[];
+  subresources?: Record<string, { verbs: string[]; kind?: string; groupVersion?: string; connect?: boolean }>;
+  storageVersionHash?: string;
+}
+
+// The JSON module's inferred type is a union of every row's own shape; this is the common one.
+const facts = data as unknown as { groups: GroupInfo[]; resources: RowFacts[] };
+
+/** Groups in the order of discovery. The core group comes first, and `/apis` leaves it out. */
+export function groups(): readonly GroupInfo[] {
+  return facts.groups;
+}
+
+/** Every served built-in row. Rows are made anew by each call, so that servers in one process share no allocator. */
+export function builtinRows(options: RegistryOptions = {}): ResourceRow[] {
+  const rules = strategies(options);
+  return facts.resources.map((row): ResourceRow => {
+    const id = resourceId({ group: row.group, resource: row.plural });
+    const conversion = conversions[`${id}/${row.version}`];
+    const stored = conversion === undefined && row.verbs.includes('list') && id !== 'componentstatuses';
+    return {
+      group: row.group,
+      version: row.version,
+      resource: row.plural,
+      singular: row.singular,
+      kind: row.kind,
+      listKind: `${row.kind}List`,
+      namespaced: row.namespaced,
+      verbs: row.verbs,
+      shortNames: row.shortNames ?? [],
+      categories: row.categories ?? [],
+      subresources: Object.entries(row.subresources ?? {}).map(([name, subresource]): SubresourceRow => ({ name, ...subresource })),
+      ...(row.storageVersionHash === undefined ? {} : { storageVersionHash: row.storageVersionHash }),
+      ...(stored ? { storagePrefix: builtinPrefix(row.group, row.plural) } : {}),
+      ...(conversion === undefined ? {} : conversion),
+      strategy: rules[`${id}/${row.version}`] ?? rules[id] ?? {},
+    };
+  });
+}
+
+/** Where upstream keeps what is not under its plural. */
+const prefixes: Readonly<Record<string, string>> = {
+  'replicationcontrollers': 'controllers',
+  'endpoints': 'services/endpoints',
+  'nodes': 'minions',
+  'services': 'services/specs',
+  'ingresses.networking.k8s.io': 'ingress',
+  'customresourcedefinitions.apiextensions.k8s.io': 'apiextensions.k8s.io/customresourcedefinitions',
+  'apiservices.apiregistration.k8s.io': 'apiregistration.k8s.io/apiservices',
+};
+function builtinPrefix(group: string, resource: string): string {
+  return `/registry/${prefixes[resourceId({ group, resource })] ?? resource}/`;
+}
