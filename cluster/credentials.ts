@@ -1,0 +1,87 @@
+// The cluster's keys and certificates in <data-dir>/pki: made at the first start, read at every other one, issued anew when
+// they near their end or when the names they must carry have changed.
+import { X509Certificate, createPublicKey } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { CertificateRequest, KeyPair } from '#machinery/pki/pki.ts';
+
+export interface Credentials {
+  ca: KeyPair;
+  serving: KeyPair;
+  /** The API server as a client of kubelets. */
+  kubeletClient: KeyPair;
+  tokens: { privateKey: string; publicKey: string };
+  admin: KeyPair;
+  controllers: KeyPair;
+  scheduler: KeyPair;
+  proxy: KeyPair;
+  dns: KeyPair;
+  /** By node name: client (system:node:NAME) and serving certificate. */
+  nodes: Map<string, { client: KeyPair; serving: KeyPair }>;
+}
+
+export interface CredentialNeeds {
+  servingNames: { dnsNames: string[]; ips: string[] };
+  nodes: { name: string; address: string }[];
+}
+
+const renewBeforeMs = 30 * 86_400_000;
+
+/** Idempotent; writes each file whole or not at all, keys readable by their owner only. */
+export async function ensureCredentials(dataDir: string, needs: CredentialNeeds): Promise<Credentials> {
+  const folder = `${dataDir}/pki`;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = (name: string, ending: string): string => `${folder}/${name}.${ending}`;
+  const readPair = (name: string): KeyPair | undefined =>
+    existsSync(path(name, 'crt')) && existsSync(path(name, 'key'))
+      ? { cert: readFileSync(path(name, 'crt'), 'utf8'), key: readFileSync(path(name, 'key'), 'utf8') } : undefined;
+  const write = (file: string, text: string, mode: number): void => {
+    writeFileSync(`${file}.tmp`, text, { mode });
+    renameSync(`${file}.tmp`, file);
+  };
+  const writePair = (name: string, pair: KeyPair): KeyPair => {
+    write(path(name, 'key'), pair.key, 0o600);
+    write(path(name, 'crt'), pair.cert, 0o644);
+    return pair;
+  };
+  const pki = () => import('#machinery/pki/pki.ts'); // 0.15 s to load: only when something must be made
+
+  const ca = readPair('ca') ?? writePair('ca', await (await pki()).createCa('proa-ca'));
+  const issuer = new X509Certificate(ca.cert);
+  const fits = (pair: KeyPair, request: CertificateRequest): boolean => {
+    const cert = new X509Certificate(pair.cert);
+    return cert.checkIssued(issuer) && Date.parse(cert.validTo) - Date.now() > renewBeforeMs
+      && (request.dnsNames ?? []).every((name) => cert.checkHost(name) !== undefined) && (request.ips ?? []).every((ip) => cert.checkIP(ip) !== undefined);
+  };
+  const ensure = async (name: string, request: CertificateRequest): Promise<KeyPair> => {
+    const existing = readPair(name);
+    if (existing && fits(existing, request)) return existing;
+    return writePair(name, await (await pki()).issueCertificate(ca, request));
+  };
+  const ensureTokens = async (): Promise<Credentials['tokens']> => {
+    const file = path('service-account', 'key');
+    if (existsSync(file)) {
+      const privateKey = readFileSync(file, 'utf8');
+      return { privateKey, publicKey: createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString() };
+    }
+    const keys = await (await pki()).createTokenKeys();
+    write(file, keys.privateKey, 0o600);
+    return keys;
+  };
+  const client = (name: string, commonName: string, ...organizations: string[]): Promise<KeyPair> => ensure(name, { commonName, organizations, usages: ['client'] });
+
+  const [serving, kubeletClient, tokens, admin, controllers, scheduler, proxy, dns, nodes] = await Promise.all([
+    ensure('apiserver', { commonName: 'kube-apiserver', usages: ['server'], ...needs.servingNames }),
+    client('apiserver-kubelet-client', 'kube-apiserver-kubelet-client', 'system:masters'),
+    ensureTokens(),
+    client('admin', 'system:admin', 'system:masters'),
+    client('controllers', 'system:kube-controller-manager'),
+    client('scheduler', 'system:kube-scheduler'),
+    client('proxy', 'system:kube-proxy'),
+    client('dns', 'system:serviceaccount:kube-system:coredns', 'system:serviceaccounts', 'system:serviceaccounts:kube-system'),
+    Promise.all(needs.nodes.map(async ({ name, address }) => [name, {
+      client: await client(`node-${name}`, `system:node:${name}`, 'system:nodes'),
+      serving: await ensure(`node-${name}-serving`, { commonName: `system:node:${name}`, organizations: ['system:nodes'], usages: ['server'], dnsNames: [name], ips: [address] }),
+    }] as const)),
+  ]);
+  return { ca, serving, kubeletClient, tokens, admin, controllers, scheduler, proxy, dns, nodes: new Map(nodes) };
+}
