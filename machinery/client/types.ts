@@ -9,6 +9,8 @@ export interface Resource<T> {
   readonly resource: string;
   readonly kind: string;
   readonly namespaced: boolean;
+  /** Reads ask for PartialObjectMetadata: names, labels and owners without spec and status. */
+  readonly metadataOnly?: boolean;
   /** Never set; carries T. */
   readonly type?: T;
 }
@@ -54,7 +56,7 @@ export interface Client {
   /** Ends when the server ends it; throws StatusError on an ERROR event or a refused start. */
   watch<T>(resource: Resource<T>, namespace: string, options: ListOptions & { allowWatchBookmarks?: boolean; sendInitialEvents?: boolean; timeoutSeconds?: number }, signal: AbortSignal): AsyncIterable<WatchEvent<T>>;
   /** Any path, for discovery, metrics, logs; the body as text. */
-  raw(method: string, path: string, signal: AbortSignal, body?: unknown): Promise<{ status: number; body: string }>;
+  raw(method: string, path: string, signal: AbortSignal, body?: unknown, headers?: Record<string, string>): Promise<{ status: number; body: string }>;
   /** Drops idle connections. */
   close(): void;
 }
@@ -70,6 +72,8 @@ export interface ClientConfig {
   tokenFile?: string;
   userAgent?: string;
   insecureSkipTlsVerify?: boolean;
+  /** Asked before each request when given, in place of token and tokenFile (tokens that the process itself requests). */
+  getToken?: (signal: AbortSignal) => Promise<string>;
 }
 
 export type Change<T> =
@@ -99,6 +103,8 @@ export interface Informers {
   readonly client: Client;
   /** Same resource, same informer. Created lazily; started by `run`, or at once when already running. */
   for<T>(resource: Resource<T>): Informer<T>;
+  /** The informer of a resource when somebody already asked for it. */
+  existing<T>(resource: Resource<T>): Informer<T> | undefined;
   run(signal: AbortSignal): Promise<void>;
   waitForSync(signal: AbortSignal): Promise<void>;
 }
@@ -114,7 +120,14 @@ export interface WorkQueue {
   take(signal: AbortSignal): Promise<string | undefined>;
   done(key: string): void;
   readonly length: number;
+  /** Failures in a row of a key. */
+  retries(key: string): number;
+  /** Drops every key that waits and its timers. */
+  close(): void;
+  /** For a page under /debug/. */
+  debug(): QueueDebug;
 }
+export interface QueueDebug { ready: string[]; running: string[]; delayed: { key: string; inMs: number }[]; failing: { key: string; retries: number }[] }
 
 export interface ReconcileResult { requeueAfterMs?: number }
 /** Reads state, makes one step towards the wanted one; may run twice, be skipped, or see an old cache. */
@@ -126,7 +139,21 @@ export class TerminalError extends Error {
 
 export interface EventRecorder {
   /** Queues a core/v1 Event (never throws, never blocks; same events are folded into a count as client-go does). */
-  event(about: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  event(about: EventSubject, type: 'Normal' | 'Warning', reason: string, message: string, more?: EventDetails): void;
+}
+/** What an event is about: any object with kind, apiVersion and metadata. */
+export interface EventSubject {
+  apiVersion?: string;
+  kind?: string;
+  metadata?: { namespace?: string; name?: string; uid?: string; resourceVersion?: string };
+}
+export interface EventDetails {
+  /** `spec.containers{name}`: the part of the object. */
+  fieldPath?: string;
+  /** What was tried; events.k8s.io asks for it (default: the reason). */
+  action?: string;
+  related?: EventSubject;
+  annotations?: Record<string, string>;
 }
 
 /** Key of a namespaced object in queues: `namespace/name`, or `name`. */
