@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+// The `proa` command. It loads nothing but what the chosen subcommand needs; the compile cache makes the second start fast.
+import module from 'node:module';
+import { tmpdir } from 'node:os';
+
+module.enableCompileCache(`${process.env.XDG_CACHE_HOME ?? tmpdir()}/proa-compile-cache-${process.getuid?.() ?? 0}`);
+
+const { UsageError } = await import('#machinery/base/flags.ts');
+const { StartError } = await import('./locks.ts');
+
+interface Command { summary: string; run(args: string[]): Promise<void> }
+
+const commands: Record<string, Command> = {
+  server: { summary: 'start a whole cluster on this machine', run: async (args) => (await import('./server.ts')).server(args) },
+  version: { summary: 'print the version', run: async () => process.stdout.write(`proa ${(await import('./version.ts')).version}\n`) as unknown as void },
+};
+
+function help(): string {
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  return `proa: a Kubernetes cluster in one command
+
+Usage: proa COMMAND [--flags]; proa COMMAND --help tells more
+
+Commands:
+${rows.join('\n')}
+
+First steps:
+  proa server                                      starts everything and prints where the kubeconfig is
+  export KUBECONFIG=/var/lib/proa/admin.kubeconfig
+  kubectl get nodes
+`;
+}
+
+/** One line on stderr for what a person can mend (2: usage, 1: the rest); a stack only for our own mistakes. */
+function fail(error: unknown): never {
+  if (error instanceof UsageError) {
+    process.stderr.write(`proa: ${error.message}\n`);
+    process.exit(2);
+  }
+  if (error instanceof StartError || (error instanceof Error && error.name === 'StorageUnavailableError')) {
+    process.stderr.write(`proa: ${error.message}\n`);
+    process.exit(1);
+  }
+  process.stderr.write(`proa: unexpected error, please report it: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(1);
+}
+
+const [name, ...args] = process.argv.slice(2);
+if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+  process.stdout.write(help());
+  process.exit(name === undefined ? 2 : 0);
+}
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+if (!command) fail(new UsageError(`unknown command "${name}"; commands: ${Object.keys(commands).join(', ')}`));
+try {
+  await command.run(args);
+} catch (error) {
+  fail(error);
+}
