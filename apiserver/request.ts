@@ -25,6 +25,9 @@ export interface RequestInfo {
   name: string;
   /** Path segments after the subresource (proxies). */
   parts: string[];
+  /** The query's selectors on list, watch and deletecollection, unparsed; node authorization looks at them. */
+  fieldSelector?: string;
+  labelSelector?: string;
 }
 
 export interface RequestContext {
