@@ -1,6 +1,7 @@
 // The table of built-in resources: one row per group, version and resource that is served. Routes, discovery, RBAC
 // names and OpenAPI paths are derived from it. Names and verbs are data (api-resources.json), rules are strategies.ts.
 import data from './api-resources.json' with { type: 'json' };
+import { storagePrefix } from '../storage/keys.ts';
 import { conversions } from './conversions.ts';
 import { resourceId } from './resource.ts';
 import type { ResourceRow, Strategy, SubresourceRow } from './resource.ts';
@@ -65,23 +66,9 @@ export function builtinRows(options: RegistryOptions = {}): ResourceRow[] {
       categories: row.categories ?? [],
       subresources: Object.entries(row.subresources ?? {}).map(([name, subresource]): SubresourceRow => ({ name, ...subresource })),
       ...(row.storageVersionHash === undefined ? {} : { storageVersionHash: row.storageVersionHash }),
-      ...(stored ? { storagePrefix: builtinPrefix(row.group, row.plural) } : {}),
+      ...(stored ? { storagePrefix: storagePrefix(row.group, row.plural) } : {}),
       ...(conversion === undefined ? {} : conversion),
       strategy: rules[`${id}/${row.version}`] ?? rules[id] ?? {},
     };
   });
-}
-
-/** Where upstream keeps what is not under its plural. */
-const prefixes: Readonly<Record<string, string>> = {
-  'replicationcontrollers': 'controllers',
-  'endpoints': 'services/endpoints',
-  'nodes': 'minions',
-  'services': 'services/specs',
-  'ingresses.networking.k8s.io': 'ingress',
-  'customresourcedefinitions.apiextensions.k8s.io': 'apiextensions.k8s.io/customresourcedefinitions',
-  'apiservices.apiregistration.k8s.io': 'apiregistration.k8s.io/apiservices',
-};
-function builtinPrefix(group: string, resource: string): string {
-  return `/registry/${prefixes[resourceId({ group, resource })] ?? resource}/`;
 }

@@ -33,7 +33,7 @@ export function labelSelectorFromObject(selector: { matchLabels?: Record<string,
   if (!selector) return { requirements: [], matches: () => false };
   const operators: Record<string, LabelOperator> = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: '!' };
   return selectorOf([
-    ...Object.entries(selector.matchLabels ?? {}).map(([key, value]) => requirement(key, 'in', [value])),
+    ...Object.entries(selector.matchLabels ?? {}).map(([key, value]) => requirement(key, '=', [value])),
     ...(selector.matchExpressions ?? []).map(({ key, operator, values }) => {
       const known = operators[operator];
       if (!known) throw new SelectorError(`"${operator}" is not a valid label selector operator`);

@@ -71,9 +71,9 @@ export function dns1035LabelErrors(text: string): string[] {
   return errors;
 }
 
-/** Names that only must not break a path. */
-export function pathSegmentErrors(text: string): string[] {
-  if (text === '.' || text === '..') return [`may not be '${text}'`];
+/** Names that only must not break a path; a prefix of a name may still become more than dots. */
+export function pathSegmentErrors(text: string, prefix = false): string[] {
+  if (!prefix && (text === '.' || text === '..')) return [`may not be '${text}'`];
   return ['/', '%'].filter((character) => text.includes(character)).map((character) => `may not contain '${character}'`);
 }
 
