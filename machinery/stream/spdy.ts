@@ -288,7 +288,8 @@ class Session implements SpdySession {
       stream.localEnded = true;
       if (!stream.remoteEnded) stream.push(null);
       stream.remoteEnded = true;
-      stream.destroy();
+      if (stream.readableLength > 0) stream.once('end', () => stream.destroy()); // what arrived can still be read
+      else stream.destroy();
     }
     for (const answered of this.#pings.values()) answered();
     this.#streams.clear();
