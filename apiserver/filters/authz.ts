@@ -1,12 +1,13 @@
 // May the user do this? system:masters may do all; then the node authorizer and RBAC are asked in turn, the first yes
 // counts. Nothing said yes: 403 with upstream's text.
-import { forbidden, type StatusError } from '#machinery/api/status.ts';
+import { internalError } from '#machinery/api/status.ts';
 import { mastersGroup } from '../auth/identity.ts';
 import { createNodeAuthorizer } from '../auth/node-authorizer.ts';
 import { createRbac, type Rbac } from '../auth/rbac.ts';
 import { bootstrapRbac } from '../bootstrap/rbac-data.ts';
 import type { ServerDeps } from '../backend.ts';
 import type { RequestContext, RequestInfo, UserInfo } from '../request.ts';
+import { forbiddenFor } from './forbidden.ts';
 import type { Authorizer, Decision } from './seams.ts';
 
 const mayDoAll: Decision = { allowed: true, reason: '' };
@@ -54,7 +55,7 @@ export function chainAuthorizers(members: readonly Authorizer[]): Authorizer {
 /** The step of the chain: throws 403. Without a promise unless an authorizer needs one. */
 export function authorizeRequest(context: RequestContext, authorizer: Authorizer): Promise<void> | void {
   const { user, info } = context;
-  if (user === undefined) throw forbidden({ group: info.group, resource: info.resource }, info.name, 'no user on the request');
+  if (user === undefined) throw internalError('authorization before authentication');
   if (info.isResourceRequest && (info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection')) {
     info.fieldSelector ??= context.url.searchParams.get('fieldSelector') ?? '';
     info.labelSelector ??= context.url.searchParams.get('labelSelector') ?? '';
@@ -67,24 +68,5 @@ export function authorizeRequest(context: RequestContext, authorizer: Authorizer
 function refuseUnless(decision: Decision, context: RequestContext, user: UserInfo, info: RequestInfo): void {
   context.annotations.set('authorization.k8s.io/decision', decision.allowed ? 'allow' : 'forbid');
   if (decision.reason !== '') context.annotations.set('authorization.k8s.io/reason', decision.reason);
-  if (!decision.allowed) throw forbiddenError(user, info, decision.reason);
-}
-
-/** Upstream: endpoints/handlers/responsewriters/errors.go. */
-export function forbiddenError(user: UserInfo, info: RequestInfo, reason: string): StatusError {
-  const message = escapeMarkup(describeRequest(user, info));
-  const about = info.isResourceRequest ? { group: info.group, resource: info.resource } : { group: '', resource: '' };
-  return forbidden(about, info.isResourceRequest ? info.name : '', reason === '' ? message : `${message}: ${reason}`);
-}
-
-function describeRequest(user: UserInfo, info: RequestInfo): string {
-  const quote = JSON.stringify;
-  if (!info.isResourceRequest) return `User ${quote(user.name)} cannot ${info.verb} path ${quote(info.path)}`;
-  const resource = info.subresource === '' ? info.resource : `${info.resource}/${info.subresource}`;
-  const what = `User ${quote(user.name)} cannot ${info.verb} resource ${quote(resource)} in API group ${quote(info.group)}`;
-  return info.namespace === '' ? `${what} at the cluster scope` : `${what} in the namespace ${quote(info.namespace)}`;
-}
-
-function escapeMarkup(text: string): string {
-  return text.replace(/[&<>]/g, (char) => (char === '&' ? '&amp;' : char === '<' ? '&lt;' : '&gt;'));
+  if (!decision.allowed) throw forbiddenFor(user, info, decision.reason);
 }

@@ -6,7 +6,7 @@ import {
   anonymousUser, authenticatedGroup, serviceAccountGroups, splitServiceAccountUsername, unauthenticatedGroup,
 } from '../auth/identity.ts';
 import type { RequestContext, RequestInfo, UserInfo } from '../request.ts';
-import { forbiddenError } from './authz.ts';
+import { forbiddenFor } from './forbidden.ts';
 import type { Authorizer } from './seams.ts';
 
 const extraPrefix = 'impersonate-extra-';
@@ -58,7 +58,7 @@ async function become(context: RequestContext, authorizer: Authorizer): Promise<
       ...one, isResourceRequest: true, path: '', verb: 'impersonate', apiPrefix: one.group === '' ? 'api' : 'apis', version: 'v1', parts: [],
     };
     const decision = await authorizer.authorize(caller, info);
-    if (!decision.allowed) throw forbiddenError(caller, info, decision.reason);
+    if (!decision.allowed) throw forbiddenFor(caller, info, decision.reason);
   }
 
   if (account !== undefined && !groupsGiven) groups.push(...serviceAccountGroups(account.namespace));

@@ -1,0 +1,75 @@
+// Addresses of a service range as numbers: which may be given out, and which of them are kept for those who ask by number.
+import { isIP, isIPv4 } from 'node:net';
+
+export type Family = 'IPv4' | 'IPv6';
+export interface AddressRange {
+  /** As configured. */
+  cidr: string;
+  family: Family;
+  /** The network's address itself. */
+  network: bigint;
+  /** First and last address that may be given out. */
+  first: bigint;
+  last: bigint;
+  /** Automatic allocation starts here; what lies below is taken only when the rest is full. */
+  dynamicFirst: bigint;
+}
+
+export function familyOf(address: string): Family | undefined {
+  const version = isIP(address);
+  return version === 4 ? 'IPv4' : version === 6 ? 'IPv6' : undefined;
+}
+
+/** undefined for what is not a CIDR. Sizes of the static band: KEP 3070. */
+export function parseRange(cidr: string): AddressRange | undefined {
+  const [address = '', bitsText = ''] = cidr.trim().split('/');
+  const family = familyOf(address);
+  const bits = Number(bitsText);
+  const width = family === 'IPv4' ? 32 : 128;
+  if (family === undefined || !/^\d{1,3}$/.test(bitsText) || bits > width) return undefined;
+  const size = 1n << BigInt(width - bits);
+  const network = addressToNumber(address) & ~(size - 1n);
+  const first = network + 1n;
+  const last = network + size - (family === 'IPv4' ? 2n : 1n);
+  return { cidr: `${numberToAddress(network, family)}/${bits}`, family, network, first, last, dynamicFirst: first + staticBand(size) };
+}
+
+function staticBand(size: bigint): bigint {
+  if (size <= 16n) return 0n;
+  const share = size / 16n;
+  return share < 16n ? 16n : share > 256n ? 256n : share;
+}
+
+export function contains(range: AddressRange, address: string): boolean {
+  if (familyOf(address) !== range.family) return false;
+  const number = addressToNumber(address);
+  // The whole network, unusable addresses included: what is wrong with those is told apart later.
+  return number >= range.network && number <= (range.family === 'IPv4' ? range.last + 1n : range.last);
+}
+
+export function addressToNumber(address: string): bigint {
+  if (isIPv4(address)) return address.split('.').reduce((sum, part) => (sum << 8n) | BigInt(Number(part)), 0n);
+  const [plain = ''] = address.split('%');
+  const tail = /(\d+\.\d+\.\d+\.\d+)$/.exec(plain)?.[1];
+  const number = tail === undefined ? 0n : addressToNumber(tail);
+  const text = tail === undefined ? plain : `${plain.slice(0, -tail.length)}${(number >> 16n).toString(16)}:${(number & 0xffffn).toString(16)}`;
+  const [head = '', rest] = text.split('::');
+  const left = head === '' ? [] : head.split(':');
+  const right = rest === undefined || rest === '' ? [] : rest.split(':');
+  const zeros = Array<string>(rest === undefined ? 0 : 8 - left.length - right.length).fill('0');
+  return [...left, ...zeros, ...right].reduce((sum, group) => (sum << 16n) | BigInt(Number.parseInt(group, 16)), 0n);
+}
+
+/** Canonical text (RFC 5952 for IPv6). */
+export function numberToAddress(number: bigint, family: Family): string {
+  if (family === 'IPv4') return [24n, 16n, 8n, 0n].map((shift) => ((number >> shift) & 255n).toString()).join('.');
+  const groups = Array.from({ length: 8 }, (_, index) => ((number >> BigInt(112 - 16 * index)) & 0xffffn).toString(16));
+  let best = { start: -1, length: 1 };
+  for (let start = 0; start < 8; start++) {
+    let length = 0;
+    while (start + length < 8 && groups[start + length] === '0') length += 1;
+    if (length > best.length) best = { start, length };
+  }
+  if (best.start < 0) return groups.join(':');
+  return `${groups.slice(0, best.start).join(':')}::${groups.slice(best.start + best.length).join(':')}`;
+}

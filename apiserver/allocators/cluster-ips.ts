@@ -1,0 +1,133 @@
+// Cluster IPs. Each address in use is an IPAddress object named after it, as upstream's MultiCIDRServiceAllocator keeps
+// them: creating the object takes the address, and the store lets only one succeed, however many API servers there are.
+import { randomInt } from 'node:crypto';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { isAlreadyExists, isNotFound } from '#machinery/api/status.ts';
+import type { Backend } from '../backend.ts';
+import { addressToNumber, contains, numberToAddress, parseRange, type AddressRange, type Family } from './address-range.ts';
+
+export const ipAddresses = 'ipaddresses.networking.k8s.io';
+export const serviceCidrs = 'servicecidrs.networking.k8s.io';
+
+/** An address that cannot be had; texts are upstream's. */
+export class AllocationError extends Error {
+  override name = 'AllocationError';
+}
+/** No free address is left. */
+export class RangeFullError extends AllocationError {
+  override name = 'RangeFullError';
+}
+
+export interface Owner { namespace: string; name: string }
+
+export interface ClusterIps {
+  /** The families of the configured ranges, the default one first. */
+  readonly families: readonly Family[];
+  /** Takes this very address. False: it already belongs to this owner (left behind by a write that was cut off); do not release it. */
+  take(address: string, owner: Owner, dryRun: boolean): Promise<boolean>;
+  takeAny(family: Family, owner: Owner, dryRun: boolean): Promise<string>;
+  /** Idempotent. */
+  release(address: string): Promise<void>;
+  /** The first usable address of the default range: Service default/kubernetes. */
+  firstAddress(): string;
+}
+
+/** `cidrs`: comma separated, the default first. Throws on what is not a range. */
+export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' | 'lookup' | 'cached'>): ClusterIps {
+  const configured = cidrs.split(',').map((cidr) => {
+    const range = parseRange(cidr);
+    if (range === undefined) throw new Error(`--service-cluster-ip-range: "${cidr}" is not a CIDR`);
+    return range;
+  });
+
+  /** The configured ranges and those of further ServiceCIDR objects that are not going away. */
+  function ranges(): AddressRange[] {
+    const found = new Map(configured.map((range) => [range.cidr, range]));
+    for (const object of backend.cached(serviceCidrs)) {
+      if (object.metadata?.deletionTimestamp !== undefined) continue;
+      const { cidrs: more = [] } = (object.spec ?? {}) as { cidrs?: string[] }; // validated when it was stored
+      for (const cidr of more) {
+        const range = parseRange(cidr);
+        if (range !== undefined && !found.has(range.cidr)) found.set(range.cidr, range);
+      }
+    }
+    return [...found.values()];
+  }
+
+  async function create(address: string, family: Family, { namespace, name }: Owner): Promise<boolean> {
+    const object: KubeObject = {
+      apiVersion: 'networking.k8s.io/v1', kind: 'IPAddress',
+      metadata: { name: address, labels: { 'ipaddress.kubernetes.io/ip-family': family, 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } },
+      spec: { parentRef: { group: '', resource: 'services', namespace, name } },
+    };
+    try {
+      await backend.store(ipAddresses).create('', object);
+      return true;
+    } catch (error) {
+      if (isAlreadyExists(error)) return false;
+      throw error;
+    }
+  }
+  async function belongsTo(address: string, owner: Owner): Promise<boolean> {
+    try {
+      const { spec } = await backend.store(ipAddresses).get('', address);
+      const parent = (spec as { parentRef?: { resource?: string; namespace?: string; name?: string } } | undefined)?.parentRef;
+      return parent?.resource === 'services' && parent.namespace === owner.namespace && parent.name === owner.name;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+
+  /** A free address between the two, looked for from a random one on; undefined when all are in use. */
+  async function takeBetween(from: bigint, to: bigint, family: Family, owner: Owner): Promise<string | undefined> {
+    const size = to - from + 1n;
+    if (size <= 0n) return undefined;
+    const start = BigInt(randomInt(Number(size > 281_474_976_710_655n ? 281_474_976_710_655n : size)));
+    for (let step = 0n; step < size; step++) {
+      const address = numberToAddress(from + ((start + step) % size), family);
+      if (backend.lookup(ipAddresses, '', address) !== undefined) continue;
+      if (await create(address, family, owner)) return address;
+    }
+    return undefined;
+  }
+
+  return {
+    families: [...new Set(configured.map((range) => range.family))],
+    async take(address, owner, dryRun) {
+      const range = ranges().find((one) => contains(one, address));
+      if (range === undefined) throw new AllocationError('the provided network does not match the current range');
+      const number = addressToNumber(address);
+      if (number < range.first || number > range.last) {
+        throw new AllocationError(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${range.cidr}`);
+      }
+      const canonical = numberToAddress(number, range.family);
+      if (dryRun || (await create(canonical, range.family, owner))) return true;
+      if (await belongsTo(canonical, owner)) return false;
+      throw new AllocationError('provided IP is already allocated');
+    },
+    async takeAny(family, owner, dryRun) {
+      const usable = ranges().filter((range) => range.family === family);
+      const [first] = usable;
+      if (first === undefined) throw new AllocationError('the provided network does not match the current range');
+      if (dryRun) return numberToAddress(first.network, family); // as upstream: looking for a free one would promise nothing
+      for (const range of usable) {
+        const address = await takeBetween(range.dynamicFirst, range.last, family, owner)
+          ?? await takeBetween(range.first, range.dynamicFirst - 1n < range.last ? range.dynamicFirst - 1n : range.last, family, owner);
+        if (address !== undefined) return address;
+      }
+      throw new RangeFullError('range is full');
+    },
+    async release(address) {
+      try {
+        await backend.store(ipAddresses).delete('', address);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    },
+    firstAddress() {
+      const [range] = configured;
+      return range === undefined ? '' : numberToAddress(range.first, range.family);
+    },
+  };
+}

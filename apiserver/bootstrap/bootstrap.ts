@@ -1,0 +1,123 @@
+// What is stored before the server calls itself ready: namespaces, Service kubernetes, priority classes, access rules, flow
+// control, the client CA. Steps are named as upstream's post-start hooks. Run them together: their writes then share
+// commits (about 170 objects on an empty store); on a filled one they only look into the cache.
+import { rfc3339, sleep } from '#machinery/base/clock.ts';
+import { createLogger } from '#machinery/base/log.ts';
+import { createClusterIps, serviceCidrs } from '../allocators/cluster-ips.ts';
+import type { Backend, BootstrapStep, ServerDeps } from '../backend.ts';
+import { ensure } from './ensure.ts';
+import { ensureFlowControl, markDangling } from './flowcontrol.ts';
+import { ensureEndpoints, ensureKubernetesService, type Advertised } from './kubernetes-service.ts';
+import { ensureClusterRbac, ensureNamespacedRbac } from './rbac.ts';
+
+const log = createLogger('bootstrap');
+const namespaces = ['kube-system', 'kube-public', 'kube-node-lease', 'default'] as const;
+const reconcileMs = 10_000;
+const slowEvery = 6;
+
+/** `port`: the one that the server listens on, when the configuration left it open. */
+export function createBootstrap(deps: ServerDeps, port: () => number = () => deps.config.httpsPort): readonly BootstrapStep[] {
+  const { backend, config } = deps;
+  const advertised = (): Advertised => ({
+    clusterIp: createClusterIps(config.serviceClusterIpRange, backend).firstAddress(), address: config.advertiseAddress, port: port(),
+  });
+  let started: Promise<void> | undefined;
+  const namespacesThere = (): Promise<void> => (started ??= ensureNamespaces(backend));
+
+  return [
+    { name: 'start-system-namespaces-controller', run: namespacesThere },
+    {
+      name: 'rbac/bootstrap-roles',
+      async run() {
+        await Promise.all([ensureClusterRbac(backend), namespacesThere().then(() => ensureNamespacedRbac(backend))]);
+      },
+    },
+    { name: 'scheduling/bootstrap-system-priority-classes', run: () => ensurePriorityClasses(backend) },
+    { name: 'priority-and-fairness-config-producer', run: () => ensureFlowControl(backend) },
+    { name: 'start-kubernetes-service-cidr-controller', run: () => ensureServiceCidr(backend, config.serviceClusterIpRange) },
+    {
+      name: 'start-cluster-authentication-info-controller',
+      async run() {
+        await namespacesThere();
+        await ensureClientCa(backend, config.clientCa);
+      },
+    },
+    {
+      name: 'bootstrap-controller',
+      async run() {
+        await namespacesThere();
+        await Promise.all([ensureKubernetesService(backend, advertised()), ensureEndpoints(backend, advertised())]);
+        maintain(backend, advertised, deps.signal).catch((error: unknown) => log.error('keeping bootstrap objects current ended', { error }));
+      },
+    },
+  ];
+}
+
+/** Puts back, until the signal aborts, what somebody deleted or changed: endpoints every 10 s, the rest every minute. */
+async function maintain(backend: Backend, advertised: () => Advertised, signal: AbortSignal): Promise<void> {
+  for (let round = 0; !signal.aborted; round++) {
+    try {
+      if (round > 0) await Promise.all([ensureKubernetesService(backend, advertised()), ensureEndpoints(backend, advertised())]);
+      if (round % slowEvery === 0) {
+        if (round > 0) await Promise.all([ensureNamespaces(backend), ensureFlowControl(backend)]);
+        await markDangling(backend);
+      }
+    } catch (error) {
+      if (!signal.aborted) log.warn('keeping bootstrap objects current failed, trying again', { error });
+    }
+    try {
+      await sleep(reconcileMs, signal);
+    } catch {
+      return; // the signal aborted: nothing else ends a sleep early
+    }
+  }
+}
+
+async function ensureNamespaces(backend: Backend): Promise<void> {
+  await Promise.all(namespaces.map((name) =>
+    ensure(backend, 'namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'kubernetes.io/metadata.name': name } } })));
+}
+
+async function ensurePriorityClasses(backend: Backend): Promise<void> {
+  const classes = [
+    ['system-node-critical', 2_000_001_000, 'Used for system critical pods that must not be moved from their current node.'],
+    ['system-cluster-critical', 2_000_000_000, 'Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.'],
+  ] as const;
+  await Promise.all(classes.map(([name, value, description]) => ensure(backend, 'priorityclasses.scheduling.k8s.io', {
+    apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name }, value, description, globalDefault: false, preemptionPolicy: 'PreemptLowerPriority',
+  })));
+}
+
+async function ensureServiceCidr(backend: Backend, range: string): Promise<void> {
+  const name = 'kubernetes';
+  const cidrs = range.split(',').map((cidr) => cidr.trim());
+  await ensure(backend, serviceCidrs, { apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name }, spec: { cidrs } });
+  const existing = backend.lookup(serviceCidrs, '', name);
+  const stored = (existing?.spec as { cidrs?: string[] } | undefined)?.cidrs;
+  if (stored !== undefined && stored.join() !== cidrs.join()) {
+    log.warn('--service-cluster-ip-range differs from the stored ServiceCIDR kubernetes', { configured: cidrs, stored });
+  }
+  type Status = { conditions?: { type: string; status: string }[] } | undefined;
+  const isReady = (status: unknown): boolean => (status as Status)?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+  if (isReady(existing?.status)) return;
+  await backend.store(serviceCidrs).modify('', name, (object) => {
+    if (isReady(object.status) || object.metadata.deletionTimestamp !== undefined) return false;
+    object.status = {
+      conditions: [{ type: 'Ready', status: 'True', reason: '', message: 'Kubernetes default Service CIDR is ready', lastTransitionTime: rfc3339(Date.now()) }],
+    };
+    return undefined;
+  }, { subresource: 'status' });
+}
+
+/** How extension API servers learn whose client certificates count. */
+async function ensureClientCa(backend: Backend, clientCa: string): Promise<void> {
+  const file = 'client-ca-file';
+  await ensure(backend, 'configmaps', {
+    apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { [file]: clientCa },
+  }, (object) => {
+    const data = (object.data ?? {}) as Record<string, string>; // validated when it was stored
+    if (data[file] === clientCa) return false;
+    object.data = { ...data, [file]: clientCa };
+    return true;
+  });
+}
