@@ -1,0 +1,66 @@
+import { mock } from 'node:test';
+import { expect } from 'chai';
+import { createWorkQueue } from './work-queue.ts';
+
+const never = new AbortController().signal;
+
+describe('createWorkQueue()', () => {
+  beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'] }));
+  afterEach(() => mock.timers.reset());
+
+  it('hands each key once, in order of arrival', async () => {
+    const queue = createWorkQueue();
+    for (const key of ['a', 'b', 'a']) queue.add(key);
+    expect([await queue.take(never), await queue.take(never), queue.length]).to.deep.equal(['a', 'b', 0]);
+  });
+  it('keeps a key that is added while it is worked on until done', async () => {
+    const queue = createWorkQueue();
+    queue.add('a');
+    await queue.take(never);
+    queue.add('a');
+    expect(queue.debug()).to.deep.include({ ready: [], running: ['a'] });
+    queue.done('a');
+    expect(await queue.take(never)).to.equal('a');
+  });
+  it('delays; the earlier of two delays counts, an add at once ends both', async () => {
+    const queue = createWorkQueue();
+    queue.addAfter('a', 1000);
+    queue.addAfter('a', 100);
+    queue.addAfter('a', 5000);
+    queue.addAfter('b', 1000);
+    queue.add('b');
+    expect(queue.debug().ready).to.deep.equal(['b']);
+    mock.timers.tick(100);
+    expect(queue.debug()).to.deep.include({ ready: ['b', 'a'], delayed: [] });
+  });
+  it('backs off per key until forgotten', () => {
+    const queue = createWorkQueue();
+    const delays = [];
+    for (let i = 0; i < 4; i += 1) {
+      queue.addRateLimited('a');
+      delays.push(queue.debug().delayed[0]?.inMs);
+      mock.timers.tick(10_000);
+      queue.add('b'); // others do not wait
+    }
+    expect(queue.retries('a')).to.equal(4);
+    queue.forget('a');
+    expect(queue.retries('a')).to.equal(0);
+    expect(delays[0]).to.equal(5);
+  });
+  it('gives undefined to whoever waits when the signal aborts', async () => {
+    const queue = createWorkQueue();
+    const stop = new AbortController();
+    const waiting = queue.take(stop.signal);
+    stop.abort();
+    expect(await waiting).to.equal(undefined);
+    queue.add('a');
+    expect(await queue.take(never)).to.equal('a');
+  });
+  it('close() drops timers', () => {
+    const queue = createWorkQueue();
+    queue.addAfter('a', 10);
+    queue.close();
+    mock.timers.tick(20);
+    expect(queue.length).to.equal(0);
+  });
+});
