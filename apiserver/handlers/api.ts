@@ -1,0 +1,300 @@
+// Requests for resources, after the filters: from the request info to the handler of the verb.
+import type { ServerResponse } from 'node:http';
+import { StatusError, unsupportedMediaType, badRequest } from '#machinery/api/status.ts';
+import type { RequestState } from '../filters/context.ts';
+import { forbiddenFor } from '../filters/forbidden.ts';
+import type { Authorizer } from '../filters/seams.ts';
+import type { CustomHandler } from '../backend.ts';
+import { applyJsonPatch } from '../patch/json.ts';
+import { applyMergePatch } from '../patch/merge.ts';
+import type { WatchCache } from '../storage/cache.ts';
+import type { Storage } from '../storage/storage.ts';
+import { readBody } from './body.ts';
+import { asKind, parseBody, parseJson } from './decode.ts';
+import { notOlderThan } from './freshness.ts';
+import { listObjects, respondList } from './list.ts';
+import type { Snapshots } from './list.ts';
+import { negotiateInput, negotiateOutput, unsupportedBody } from './negotiate.ts';
+import { deleteOptions, listOptions, writeOptions } from './options.ts';
+import { respond } from './respond.ts';
+import { selectionOf } from './selection.ts';
+import type { Served, ServedResources } from './served.ts';
+import type { ObjectStore, Writable, WriteRequest } from './store.ts';
+import { serveSubresource } from './subresources.ts';
+import { objectJson } from './table.ts';
+import { serveWatch } from './watch.ts';
+import { notFound as notFoundError } from '#machinery/api/status.ts';
+
+export interface ApiDeps {
+  readonly resources: ServedResources;
+  readonly cache: WatchCache;
+  readonly storage: Storage;
+  readonly snapshots: Snapshots;
+  readonly authorizer: Authorizer;
+  readonly customHandlers: ReadonlyMap<string, CustomHandler>;
+  /** The URL's caller's store of a resource. */
+  storeOf(served: Served): ObjectStore;
+}
+
+export const noSuchResource = (): StatusError => new StatusError(404, 'NotFound', 'the server could not find the requested resource', {});
+export const methodNotAllowed = (): StatusError => new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {});
+
+/** One request, from its parts: what every handler works on. */
+export interface ApiRequest {
+  readonly deps: ApiDeps;
+  readonly context: RequestState;
+  readonly response: ServerResponse;
+  readonly served: Served;
+  readonly namespace: string;
+}
+
+export async function serveResource(deps: ApiDeps, context: RequestState, response: ServerResponse): Promise<void> {
+  const { info } = context;
+  const served = deps.resources.find(info.group, info.version, info.resource);
+  if (!served) throw noSuchResource();
+  const { row } = served;
+  const method = context.request.method ?? 'GET';
+  // `/api/v1/namespaces/x` carries its own name where others have their namespace.
+  const namespace = row.namespaced ? info.namespace : '';
+  if (!row.namespaced && info.namespace !== '' && served.id !== 'namespaces') throw noSuchResource();
+  const request: ApiRequest = { deps, context, response, served, namespace };
+
+  if (info.subresource !== '') {
+    if (row.namespaced && namespace === '') throw noSuchResource();
+    return serveSubresource(request);
+  }
+  if (info.parts.length > 0) throw noSuchResource();
+  const byName = pathName(request) !== '';
+  if (row.namespaced && namespace === '' && byName && info.verb !== 'watch') throw noSuchResource();
+  if (info.verb === '' || (row.namespaced && namespace === '' && !['list', 'watch'].includes(info.verb))) throw methodNotAllowed();
+  if (!row.verbs.includes(info.verb) || (info.verb === 'create' && byName)) throw methodNotAllowed();
+  switch (info.verb) {
+    case 'get': return get(request);
+    case 'list': return list(request);
+    case 'watch': return watch(request);
+    case 'create': return create(request);
+    case 'update': return update(request);
+    case 'patch': return patch(request);
+    case 'delete': return remove(request);
+    case 'deletecollection': return removeCollection(request);
+    default: throw method === 'HEAD' ? noSuchResource() : methodNotAllowed();
+  }
+}
+
+/** The name in the path; info.name of a list may come from its field selector. */
+function pathName({ context: { info } }: ApiRequest): string {
+  if (info.verb !== 'list' && info.verb !== 'watch') return info.name;
+  return info.path.endsWith(`/${info.resource}/${info.name}`) ? info.name : '';
+}
+
+async function get({ deps, context, response, served, namespace }: ApiRequest): Promise<void> {
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const { name } = context.info;
+  const { stored } = served;
+  if (!stored) {
+    const handler = deps.customHandlers.get(served.id);
+    if (!handler) throw noSuchResource();
+    const object = await handler({ context, row: served.row, namespace, name, body: undefined, dryRun: false });
+    return respond(context, response, form, 200, objectJson(served.row, { object }, form.transform, context.query, Date.now()));
+  }
+  const version = context.query.get('resourceVersion') ?? '';
+  if (version === '') await deps.cache.waitForLatest(context.signal);
+  else if (!/^\d+$/.test(version)) throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`);
+  else if (version !== '0') await notOlderThan(deps.cache, BigInt(version), context.signal);
+  const cached = stored.cache.get(namespace, name);
+  if (!cached) throw notFoundError(served.name, name);
+  return respond(context, response, form, 200, objectJson(served.row, served.view(cached), form.transform, context.query, Date.now()));
+}
+
+async function list({ deps, context, response, served, namespace }: ApiRequest): Promise<void> {
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const options = listOptions(context.query, false);
+  if (!served.stored) {
+    const handler = deps.customHandlers.get(served.id);
+    if (!handler) throw noSuchResource();
+    const body = await handler({ context, row: served.row, namespace, name: '', body: undefined, dryRun: false });
+    return respond(context, response, form, 200, JSON.stringify(body));
+  }
+  const selection = selectionOf(served, namespace, '', options);
+  return respondList(context, response, form, served, await listObjects(deps, served, selection, options, context.signal));
+}
+
+async function watch(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = negotiateOutput(context.request.headers.accept, true);
+  const options = listOptions(context.query, true);
+  if (options.sendInitialEvents === true && !context.query.has('sendInitialEvents')) options.resourceVersionMatch = 'NotOlderThan';
+  return serveWatch(deps.cache, context, response, form, served, selectionOf(served, namespace, pathName(request), options), options);
+}
+
+export function writeRequest({ context, namespace }: ApiRequest, name: string, subresource: string, dryRun: boolean, options: Record<string, unknown>): WriteRequest {
+  return { context, namespace, name, subresource, dryRun, options };
+}
+
+/** The body as an object of the row's kind, with its defaults. Called again for each attempt: writes change what they get. */
+export async function decodeBody(request: ApiRequest, raw: Buffer, format: 'json' | 'yaml'): Promise<Writable> {
+  const { row } = request.served;
+  const object = asKind(await parseBody(raw, format), row);
+  row.strategy.default?.(object);
+  return object;
+}
+
+async function create(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const format = negotiateInput(context.request.headers['content-type']);
+  const raw = await readBody(context.request);
+  const options = writeOptions(context.query, 'CreateOptions');
+  const object = await decodeBody(request, raw, format);
+  const handler = served.stored ? undefined : deps.customHandlers.get(served.id);
+  if (!served.stored) {
+    if (!handler) throw noSuchResource();
+    const answer = await handler({ context, row: served.row, namespace, name: '', body: object, dryRun: options.dryRun });
+    return respond(context, response, form, 201, JSON.stringify(answer));
+  }
+  const written = await deps.storeOf(served).create(writeRequest(request, '', '', options.dryRun, options.asObject), object);
+  return respond(context, response, form, 201, objectJson(served.row, written, form.transform, context.query, Date.now()));
+}
+
+export function checkName(object: Writable, name: string, namespace: string): void {
+  const { metadata } = object;
+  if (metadata.name !== name) {
+    throw badRequest(metadata.name ? `the name of the object (${metadata.name}) does not match the name on the URL (${name})`
+      : `the name of the object (${name} based on URL) was undeterminable: name must be provided`);
+  }
+  if (namespace !== '' && metadata.namespace && metadata.namespace !== namespace) {
+    throw badRequest(`the namespace of the object (${metadata.namespace}) does not match the namespace on the request (${namespace})`);
+  }
+}
+
+export async function update(request: ApiRequest, subresource = ''): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const raw = await readBody(context.request);
+  const options = writeOptions(context.query, 'UpdateOptions');
+  const format = negotiateInput(context.request.headers['content-type']);
+  const { name } = context.info;
+  const decode = async (): Promise<Writable> => {
+    const object = await decodeBody(request, raw, format);
+    checkName(object, name, namespace);
+    return object;
+  };
+  const create = served.row.strategy.createOnUpdate === true && subresource === '';
+  const written = await deps.storeOf(served).update(writeRequest(request, name, subresource, options.dryRun, options.asObject), decode, create ? {
+    createMissing: decode, onCreate: () => authorizeCreate(request),
+  } : {});
+  return respond(context, response, form, written.created ? 201 : 200, objectJson(served.row, written, form.transform, context.query, Date.now()));
+}
+
+/** Who may not create may not create by updating either. */
+async function authorizeCreate({ deps, context }: ApiRequest): Promise<void> {
+  const info = { ...context.info, verb: 'create' };
+  const { user } = context;
+  if (!user) throw new Error('an authorized request has a user');
+  const decision = await deps.authorizer.authorize(user, info);
+  if (!decision.allowed) throw forbiddenFor(user, info, decision.reason);
+}
+
+export const patchTypes = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'] as const;
+type PatchType = (typeof patchTypes)[number];
+
+/** Reads and checks a patch; the result makes the patched document from the current one. */
+export async function readPatch(request: ApiRequest): Promise<{ options: ReturnType<typeof writeOptions>; apply(current: Readonly<Writable>): Promise<unknown> }> {
+  const { context, served } = request;
+  const contentType = (context.request.headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '';
+  const accepted: readonly string[] = patchTypes;
+  if (!accepted.includes(contentType)) throw unsupportedBody(accepted);
+  const type = contentType as PatchType; // one of the list
+  const raw = await readBody(context.request);
+  const options = writeOptions(context.query, 'PatchOptions');
+  let body: unknown;
+  try {
+    body = parseJson(raw.toString());
+  } catch (error) {
+    throw badRequest(`error decoding patch: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return {
+    options,
+    async apply(current) {
+      switch (type) {
+        case 'application/json-patch+json': return applyJsonPatch(current, body);
+        case 'application/merge-patch+json': return applyMergePatch(current, body);
+        case 'application/strategic-merge-patch+json': return strategic(served, current, body);
+        default: return type satisfies never;
+      }
+    },
+  };
+}
+
+async function strategic(_served: Served, _current: Readonly<Writable>, _body: unknown): Promise<unknown> {
+  throw unsupportedMediaType('strategic merge patch is not served yet');
+}
+
+export async function patch(request: ApiRequest, subresource = ''): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const { options, apply } = await readPatch(request);
+  const { name } = context.info;
+  const { row } = served;
+  const written = await deps.storeOf(served).update(writeRequest(request, name, subresource, options.dryRun, { ...options.asObject, kind: 'UpdateOptions' }), async (old) => {
+    const object = asKind(await apply(old), row);
+    row.strategy.default?.(object);
+    checkName(object, name, namespace);
+    return object;
+  });
+  return respond(context, response, form, 200, objectJson(row, written, form.transform, context.query, Date.now()));
+}
+
+/** Kinds whose deletion answers with the object; others answer with a Status. */
+const returnsDeleted = new Set(['pods', 'services', 'namespaces', 'persistentvolumes', 'persistentvolumeclaims', 'podtemplates', 'resourcequotas', 'serviceaccounts',
+  'storageclasses.storage.k8s.io', 'volumeattachments.storage.k8s.io', 'volumeattributesclasses.storage.k8s.io', 'csidrivers.storage.k8s.io', 'csinodes.storage.k8s.io']);
+
+async function readDeleteOptions({ context }: ApiRequest): Promise<ReturnType<typeof deleteOptions>> {
+  const raw = await readBody(context.request);
+  if (raw.length === 0) return deleteOptions(context.query, undefined);
+  const body = await parseBody(raw, negotiateInput(context.request.headers['content-type']));
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw badRequest('decoded object cannot be converted to DeleteOptions');
+  const { kind } = body as Record<string, unknown>;
+  if (kind !== undefined && kind !== 'DeleteOptions') throw badRequest('decoded object cannot be converted to DeleteOptions');
+  return deleteOptions(context.query, body as Record<string, unknown>); // its members are checked there
+}
+
+async function remove(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served } = request;
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const options = await readDeleteOptions(request);
+  const { name } = context.info;
+  const written = await deps.storeOf(served).delete(writeRequest(request, name, '', options.dryRun, options.asObject), options);
+  const code = !written.deleted && options.orphanDependents === false ? 202 : 200;
+  if (!written.deleted || returnsDeleted.has(served.id) || served.row.group === 'resource.k8s.io') {
+    return respond(context, response, form, code, objectJson(served.row, written, form.transform, context.query, Date.now()));
+  }
+  const { group, resource } = served.row;
+  const details = { name, ...(group === '' ? {} : { group }), kind: resource, uid: written.object.metadata.uid };
+  return respond(context, response, form, code, JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details }));
+}
+
+async function removeCollection(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const chosen = listOptions(context.query, false);
+  const options = await readDeleteOptions(request);
+  const result = await listObjects(deps, served, selectionOf(served, namespace, '', chosen), chosen, context.signal);
+  const store = deps.storeOf(served);
+  const queue = [...result.items];
+  const work = async (): Promise<void> => {
+    for (let item = queue.shift(); item; item = queue.shift()) {
+      try {
+        await store.delete({ context, namespace: item.namespace, name: item.name, subresource: '', dryRun: options.dryRun, options: options.asObject }, options);
+      } catch (error) {
+        if (!(error instanceof StatusError && error.status.code === 404)) {
+          queue.length = 0;
+          throw error;
+        }
+      }
+    }
+  };
+  // Several at a time share the store's commits.
+  await Promise.all(Array.from({ length: Math.min(32, queue.length) }, work));
+  return respondList(context, response, form, served, result);
+}

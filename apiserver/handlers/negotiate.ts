@@ -1,0 +1,81 @@
+// Which form the answer takes: the Accept header against what is served. Rules: apiserver's endpoints/handlers/negotiation.
+import { notAcceptable, unsupportedMediaType } from '#machinery/api/status.ts';
+
+export interface Transform { kind: 'Table' | 'PartialObjectMetadata' | 'PartialObjectMetadataList'; version: 'v1' | 'v1beta1' }
+export interface OutputForm {
+  mediaType: 'application/json' | 'application/yaml';
+  pretty: boolean;
+  transform: Transform | undefined;
+}
+export interface Clause { type: string; subtype: string; params: Record<string, string>; q: number }
+
+/** Clauses by falling q, otherwise in the order given. Parts that make no sense are passed over, as upstream does. */
+export function parseAccept(header: string): Clause[] {
+  const clauses: Clause[] = [];
+  for (const part of header.split(',')) {
+    const [range = '', ...rest] = part.trim().split(';');
+    const [type = '', subtype = ''] = range.trim().split('/');
+    if (type === '' || (subtype === '' && type !== '*')) continue;
+    const clause: Clause = { type, subtype: subtype === '' ? '*' : subtype, params: {}, q: 1 };
+    for (const param of rest) {
+      const at = param.indexOf('=');
+      const [name, value] = at < 0 ? [param.trim(), ''] : [param.slice(0, at).trim(), param.slice(at + 1).trim().replace(/^"(.*)"$/, '$1')];
+      if (name === 'q') clause.q = Number.isNaN(Number(value)) ? 1 : Number(value);
+      else clause.params[name] = value;
+    }
+    clauses.push(clause);
+  }
+  return clauses.sort((a, b) => b.q - a.q);
+}
+
+const served = ['application/json', 'application/yaml'] as const;
+const bodies = ['application/json', 'application/yaml'];
+const known = new Map<string, OutputForm | undefined>();
+
+/** Throws 406. `stream`: a watch, which comes as JSON only. */
+export function negotiateOutput(accept: string | undefined, stream: boolean): OutputForm {
+  const key = `${stream ? 'watch' : 'object'} ${accept ?? ''}`;
+  let form = known.get(key);
+  if (form === undefined && !known.has(key)) {
+    form = choose(accept ?? '', stream);
+    if (known.size < 500) known.set(key, form);
+  }
+  if (!form) throw notAcceptable(`only the following media types are accepted: ${stream ? 'application/json;stream=watch' : served.join(', ')}`);
+  return form;
+}
+
+function choose(accept: string, stream: boolean): OutputForm | undefined {
+  if (accept.trim() === '') return { mediaType: 'application/json', pretty: false, transform: undefined };
+  for (const clause of parseAccept(accept)) {
+    for (const mediaType of stream ? [served[0]] : served) {
+      const [type, subtype] = mediaType.split('/');
+      if (!(clause.type === type && (clause.subtype === subtype || clause.subtype === '*')) && !(clause.type === '*' && clause.subtype === '*')) continue;
+      const { as, g, v, stream: streaming, sv, pretty } = clause.params;
+      if (streaming !== undefined && streaming !== '' && streaming !== 'watch') continue;
+      if (sv !== undefined && sv !== '') continue;
+      if (as === undefined && g === undefined && v === undefined) return { mediaType, pretty: pretty === '1', transform: undefined };
+      if (g !== 'meta.k8s.io' || (v !== 'v1' && v !== 'v1beta1')) continue;
+      if (as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') return { mediaType, pretty: pretty === '1', transform: { kind: as, version: v } };
+    }
+  }
+  return undefined;
+}
+
+/** The body's media type; throws 415. */
+export function negotiateInput(contentType: string | undefined): 'json' | 'yaml' {
+  const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  if (type === '' || type === 'application/json') return 'json';
+  if (type === 'application/yaml') return 'yaml';
+  throw unsupportedBody(bodies);
+}
+
+export function unsupportedBody(accepted: readonly string[]): Error {
+  return unsupportedMediaType(`the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`);
+}
+
+/** Asked for by parameter, or by the kind of program that people read from. */
+export function wantsPretty(query: URLSearchParams, userAgent: string | undefined): boolean {
+  const given = query.get('pretty');
+  if (given !== null && given !== '') return given === 'true' || given === '1' || given === 't' || given === 'T' || given === 'TRUE' || given === 'True';
+  return userAgent !== undefined && /^(curl|Wget|Mozilla\/5\.0)/.test(userAgent);
+}

@@ -1,0 +1,97 @@
+// Puts answers on the wire: ready-made bytes, pretty or YAML where asked, gzip above 128 kB, lists in slices that respect backpressure.
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
+import type { RequestState } from '../filters/context.ts';
+import type { OutputForm } from './negotiate.ts';
+import { wantsPretty } from './negotiate.ts';
+
+const gzipThresholdBytes = 128 * 1024;
+const sliceBytes = 256 * 1024;
+const newline = Buffer.from('\n');
+
+export async function respond(context: RequestState, response: ServerResponse, form: OutputForm, code: number, body: Buffer | string): Promise<void> {
+  const { headers } = context.request;
+  if (form.mediaType === 'application/json' && !form.pretty && !wantsPretty(context.query, headers['user-agent'])) {
+    return send(context, response, code, 'application/json', [typeof body === 'string' ? Buffer.from(body) : body, newline]);
+  }
+  const value: unknown = JSON.parse(body.toString());
+  if (form.mediaType === 'application/yaml') {
+    const { stringify } = await import('yaml');
+    return send(context, response, code, 'application/yaml', [Buffer.from(stringify(value, { aliasDuplicateObjects: false }))]);
+  }
+  return send(context, response, code, 'application/json', [Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)]);
+}
+
+/** Sends the parts as one body. Returns when the answer was handed to the connection or the client has gone. */
+export async function send(context: RequestState, response: ServerResponse, code: number, mediaType: string, parts: readonly Buffer[]): Promise<void> {
+  if (response.destroyed) return;
+  let length = 0;
+  for (const part of parts) length += part.length;
+  response.statusCode = code;
+  response.setHeader('Content-Type', mediaType);
+  for (const warning of context.warnings) response.appendHeader('Warning', `299 - ${quote(warning)}`);
+  if (length > gzipThresholdBytes && acceptsGzip(context.request.headers['accept-encoding'])) return compressed(response, parts);
+  response.setHeader('Content-Length', length);
+  if (context.request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  if (length <= sliceBytes) {
+    response.end(parts.length === 1 ? parts[0] : Buffer.concat(parts as Buffer[], length)); // concat takes a mutable array type only
+    return;
+  }
+  for (const slice of slices(parts)) {
+    if (response.destroyed) return;
+    if (!response.write(slice)) await drained(response);
+    else await new Promise(setImmediate); // other requests get their turn between slices
+  }
+  response.end();
+}
+
+function* slices(parts: readonly Buffer[]): Generator<Buffer> {
+  let pending: Buffer[] = [];
+  let size = 0;
+  for (const part of parts) {
+    pending.push(part);
+    size += part.length;
+    if (size >= sliceBytes) {
+      yield Buffer.concat(pending, size);
+      pending = [];
+      size = 0;
+    }
+  }
+  if (size > 0) yield Buffer.concat(pending, size);
+}
+
+/** Waits until the connection takes more, or is gone. */
+export async function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return;
+  const left = new AbortController();
+  try {
+    await Promise.race([once(response, 'drain', { signal: left.signal }), once(response, 'close', { signal: left.signal })]);
+  } finally {
+    left.abort();
+  }
+}
+
+async function compressed(response: ServerResponse, parts: readonly Buffer[]): Promise<void> {
+  const { createGzip } = await import('node:zlib');
+  response.setHeader('Content-Encoding', 'gzip');
+  response.setHeader('Vary', 'Accept-Encoding');
+  try {
+    await pipeline(Readable.from(slices(parts)), createGzip({ level: 1 }), response);
+  } catch (error) {
+    if (!response.destroyed) throw error; // otherwise the client has gone, which is its right
+  }
+}
+
+function acceptsGzip(header: string | string[] | undefined): boolean {
+  return header !== undefined && String(header).split(',').some((token) => token.trim() === 'gzip');
+}
+
+/** A quoted string of RFC 7230; what no header can carry is left out. */
+function quote(text: string): string {
+  return `"${text.replace(/[^\t\x20-\x7e\x80-\xff]/g, '').replace(/["\\]/g, '\\$&')}"`;
+}

@@ -1,0 +1,155 @@
+// Puts an API server together: storage, cache, resources, filters, handlers, bootstrap. Components reach it over HTTPS only.
+import { createLogger } from '#machinery/base/log.ts';
+import type { ApiserverConfig, RunningApiserver } from './config.ts';
+import type { Backend, BootstrapStep, CustomHandler, ServerDeps } from './backend.ts';
+import type { AdmissionPlugin } from './admission/admission.ts';
+import { createServiceAllocator } from './allocators/service.ts';
+import { createOpenidDocuments } from './auth/openid.ts';
+import { createReviewHandlers } from './auth/reviews.ts';
+import { createTokenRequestHandler } from './auth/token-request.ts';
+import { createBootstrap } from './bootstrap/bootstrap.ts';
+import { runCompaction } from './compaction.ts';
+import { createDiscovery } from './discovery/serve.ts';
+import { createAuthenticator } from './filters/authn.ts';
+import { createAuthorizer } from './filters/authz.ts';
+import { createBackend } from './handlers/backend.ts';
+import { Snapshots } from './handlers/list.ts';
+import { ServedResources } from './handlers/served.ts';
+import type { Served } from './handlers/served.ts';
+import { ObjectStore } from './handlers/store.ts';
+import { Health } from './health.ts';
+import { RequestMetrics } from './metrics.ts';
+import { builtinRows } from './resources/registry.ts';
+import { startServer } from './server.ts';
+import { openSqlite } from './storage/sqlite.ts';
+import type { Storage } from './storage/storage.ts';
+import { createWatchCache } from './storage/watch-cache.ts';
+
+const log = createLogger('apiserver');
+
+async function openStorage(config: ApiserverConfig): Promise<Storage> {
+  const { storage } = config;
+  if (storage.engine === 'sqlite') return openSqlite({ path: storage.path });
+  const { openEtcd } = await import('./storage/etcd.ts');
+  return openEtcd(storage);
+}
+
+/** Resolves once it listens; `ready` follows when everything a client expects to find is stored. Stops when the signal aborts. */
+export async function startApiserver(config: ApiserverConfig, signal: AbortSignal): Promise<RunningApiserver> {
+  signal.throwIfAborted();
+  const storage = await openStorage(config);
+  const stop = new AbortController();
+  const inner = stop.signal;
+  const cache = createWatchCache(storage, { historyBytes: config.watchCacheBytes });
+  const caching = cache.run(inner);
+  caching.catch((error: unknown) => {
+    if (!inner.aborted) log.error('the watch cache died', { error });
+  });
+  try {
+    const resources = new ServedResources(cache);
+    const admission: AdmissionPlugin[] = [];
+    const stores = new WeakMap<Served, ObjectStore>();
+    const storeDeps = {
+      storage, admission, now: Date.now,
+      latest: (until: AbortSignal) => cache.waitForLatest(until),
+      lookup: (id: string, namespace: string, name: string) => backend.lookup(id, namespace, name),
+      list: (id: string, namespace: string) => backend.cached(id, namespace),
+    };
+    const storeOf = (served: Served): ObjectStore => {
+      let store = stores.get(served);
+      if (!store) stores.set(served, store = new ObjectStore(served, storeDeps));
+      return store;
+    };
+    const backend: Backend = createBackend({ resources, cache, storage, storeOf, signal: inner });
+    const deps: ServerDeps = { config, backend, signal: inner };
+
+    const { allocate } = createServiceAllocator(deps);
+    await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds }));
+    const authenticator = createAuthenticator(deps);
+    const authorizer = createAuthorizer(deps);
+    const customHandlers = new Map<string, CustomHandler>([
+      ...createReviewHandlers(config.serviceAccount, authenticator.tokens, authorizer),
+      ['serviceaccounts/token', createTokenRequestHandler(deps)],
+    ]);
+
+    const health = new Health();
+    const metrics = new RequestMetrics();
+    let port = config.httpsPort;
+    const address = (): string => `${config.advertiseAddress}:${port}`;
+    const openid = createOpenidDocuments(config, address);
+    const server = await startServer({
+      addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
+      authenticator, authorizer, health, metrics,
+      api: { resources, cache, storage, snapshots: new Snapshots(), authorizer, customHandlers, storeOf },
+      discovery: createDiscovery(resources, address),
+      async document(path) {
+        const found = openid(path);
+        return found && { contentType: found.contentType, body: found.body, headers: { 'Cache-Control': found.cacheControl } };
+      },
+      debug: () => ({ storage: storage.engine, revision: String(cache.revision()), objects: Object.fromEntries(resources.all().map(({ id, stored }) => [id, stored?.cache.count() ?? 0])) }),
+    });
+    port = server.port;
+
+    const steps = createBootstrap(deps, () => port);
+    addChecks(health, storage, steps, signal);
+    const ready = bootstrap(steps, health, inner);
+    ready.catch(() => undefined); // reported through `ready` and `stopped`
+
+    const compacting = runCompaction(storage, inner);
+    const stopped = (async () => {
+      const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+      try {
+        await Promise.race([signal.aborted ? Promise.resolve() : ended, server.failed, caching.then(() => {
+          if (!signal.aborted) throw new Error('the watch cache ended by itself');
+        }), ready.then(() => ended)]);
+      } finally {
+        await server.close();
+        stop.abort(signal.reason ?? new Error('the API server stops'));
+        await Promise.allSettled([caching, compacting, ready]);
+        await storage.close();
+      }
+    })();
+    stopped.catch(() => undefined); // the caller's to await
+    const [first = '127.0.0.1'] = config.bindAddresses;
+    const host = first === '0.0.0.0' || first === '::' ? '127.0.0.1' : first.includes(':') ? `[${first}]` : first;
+    return { port, url: `https://${host}:${port}`, ready, stopped };
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled([caching]);
+    await storage.close();
+    throw error;
+  }
+}
+
+const completed = new WeakMap<Health, Set<string>>();
+
+function addChecks(health: Health, storage: Storage, steps: readonly BootstrapStep[], stopping: AbortSignal): void {
+  const all = ['livez', 'readyz', 'healthz'] as const;
+  const done = new Set<string>();
+  completed.set(health, done);
+  health.add({ name: 'ping', on: all, check: () => undefined });
+  health.add({ name: 'log', on: all, check: () => undefined });
+  health.add({ name: 'etcd', on: all, check: (signal) => storage.ping(AbortSignal.any([signal, AbortSignal.timeout(2000)])) });
+  health.add({ name: 'etcd-readiness', on: ['readyz'], check: (signal) => storage.ping(AbortSignal.any([signal, AbortSignal.timeout(2000)])) });
+  for (const { name } of steps) {
+    health.add({ name: `poststarthook/${name}`, on: all, check() {
+      if (!done.has(name)) throw new Error('not finished');
+    } });
+  }
+  health.add({ name: 'shutdown', on: ['readyz'], check() {
+    if (stopping.aborted) throw new Error('process is shutting down');
+  } });
+}
+
+/** All steps at once: their writes share commits. */
+async function bootstrap(steps: readonly BootstrapStep[], health: Health, signal: AbortSignal): Promise<void> {
+  await Promise.all(steps.map(async (step) => {
+    try {
+      await step.run(signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new Error(`${step.name} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+    completed.get(health)?.add(step.name);
+  }));
+}

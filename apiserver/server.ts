@@ -1,0 +1,293 @@
+// The HTTPS server and its one filter chain, which requests and upgrades both go through. `/api` and `/apis` are handled
+// directly, Express carries the rest and is loaded by the first request that needs it: it costs 100 ms.
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createLogger } from '#machinery/base/log.ts';
+import { StatusError } from '#machinery/api/status.ts';
+import { versionInfo } from './discovery/version.ts';
+import type { Discovery } from './discovery/serve.ts';
+import { authenticateRequest } from './filters/authn.ts';
+import { authorizeRequest } from './filters/authz.ts';
+import { RequestState } from './filters/context.ts';
+import { refuseUpgrade, RequestTimeout, writeError } from './filters/errors.ts';
+import { impersonate } from './filters/impersonation.ts';
+import { createLimits } from './filters/limits.ts';
+import type { Authenticator, Authorizer } from './filters/seams.ts';
+import { serveResource } from './handlers/api.ts';
+import type { ApiDeps } from './handlers/api.ts';
+import { serveUpgrade } from './handlers/connect.ts';
+import { negotiateOutput } from './handlers/negotiate.ts';
+import { respond, send } from './handlers/respond.ts';
+import type { Health } from './health.ts';
+import type { RequestMetrics } from './metrics.ts';
+
+const log = createLogger('apiserver');
+const requestTimeoutMs = 60_000;
+const drainMs = 10_000;
+
+export interface ServerOptions {
+  addresses: readonly string[];
+  /** 0 picks a free one, the same on all addresses. */
+  port: number;
+  tls: { cert: string; key: string; clientCa: string };
+  anonymousAuth: boolean;
+  authenticator: Authenticator;
+  authorizer: Authorizer;
+  api: ApiDeps;
+  discovery: Discovery;
+  health: Health;
+  metrics: RequestMetrics;
+  /** Further documents by path: OpenID discovery, OpenAPI. Undefined: not served. */
+  document(path: string, request: IncomingMessage): Promise<{ contentType: string; body: Buffer; headers?: Record<string, string> } | undefined>;
+  /** State for /debug/. */
+  debug(): Record<string, unknown>;
+}
+
+export interface RunningServer {
+  port: number;
+  /** Refuses new connections, ends watches, lets requests finish, then closes. */
+  close(): Promise<void>;
+  /** Rejects when a listener dies. */
+  failed: Promise<never>;
+}
+
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const chain = createChain(options);
+  const servers: Server[] = [];
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => undefined); // whoever waits for it hears of it
+  let { port } = options;
+  try {
+    for (const address of options.addresses) {
+      const server = createServer({
+        cert: options.tls.cert, key: options.tls.key, ca: options.tls.clientCa, requestCert: true, rejectUnauthorized: false,
+        ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', keepAliveTimeout: 180_000, headersTimeout: 32_000, requestTimeout: 0,
+      }, chain.request);
+      server.on('upgrade', chain.upgrade);
+      server.on('clientError', (error, socket) => {
+        log.debug('bad request on a connection', { error });
+        if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request');
+        else socket.destroy();
+      });
+      await listen(server, address, port);
+      server.on('error', fail);
+      servers.push(server);
+      port = (server.address() as AddressInfo).port; // listening on TCP
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    throw error;
+  }
+  return {
+    port,
+    failed,
+    async close() {
+      const closed = Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+      for (const server of servers) server.closeIdleConnections();
+      await chain.drain();
+      for (const server of servers) server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function listen(server: Server, address: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => {
+      const why = error.code === 'EADDRINUSE' ? 'the port is taken; stop what uses it or choose another with --https-port'
+        : error.code === 'EADDRNOTAVAIL' ? 'this machine does not have that address'
+        : error.code === 'EACCES' ? 'ports below 1024 need more rights' : error.message;
+      reject(new Error(`cannot listen on ${address}:${port}: ${why}`, { cause: error }));
+    };
+    server.once('error', onError);
+    server.listen(port, address, () => {
+      server.off('error', onError);
+      resolve();
+    });
+  });
+}
+
+interface Chain {
+  request: RequestListener;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  drain(): Promise<void>;
+}
+
+const streams = new Set(['exec', 'attach', 'portforward', 'proxy', 'log']);
+
+function createChain(options: ServerOptions): Chain {
+  const { api, authenticator, authorizer, metrics } = options;
+  const limits = createLimits();
+  const running = new Map<RequestState, boolean>();
+  let stopping = false;
+  let other: Promise<RequestListener> | undefined;
+
+  const sweep = setInterval(() => {
+    const now = Date.now();
+    for (const [context, longRunning] of running) {
+      if (!longRunning && now - context.receivedAt > requestTimeoutMs) context.abort(new RequestTimeout('the time of the request is over'));
+    }
+  }, 1000);
+  sweep.unref();
+
+  /** Who asks, and whether they may: what comes before any answer. */
+  async function admit(context: RequestState): Promise<void> {
+    const authenticated = authenticateRequest(context, authenticator, options);
+    if (authenticated) await authenticated;
+    const impersonated = impersonate(context, authorizer);
+    if (impersonated) await impersonated;
+    // The paths that probes ask for have to answer before there are rules to look at.
+    if (isOpen(context.info.path)) return;
+    const authorized = authorizeRequest(context, authorizer);
+    if (authorized) await authorized;
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let context: RequestState;
+    try {
+      context = new RequestState(request);
+    } catch (error) {
+      writeError(response, error);
+      return;
+    }
+    const { info } = context;
+    const longRunning = info.verb === 'watch' || (info.subresource !== '' && streams.has(info.subresource));
+    const done = metrics.begin(info, longRunning);
+    running.set(context, longRunning);
+    response.on('close', () => context.abort(new Error('the client has gone')));
+    response.setHeader('Audit-Id', context.id);
+    response.setHeader('Cache-Control', 'no-cache, private');
+    let leave: (() => void) | undefined;
+    try {
+      await admit(context);
+      if (!longRunning) {
+        const entered = limits.enter(info.verb === 'get' || info.verb === 'list', () => context.signal);
+        leave = entered instanceof Promise ? await entered : entered;
+      }
+      await dispatch(context, response);
+    } catch (error) {
+      const reason: unknown = context.ended && context.reason instanceof RequestTimeout ? context.reason : error;
+      if (!response.destroyed) writeError(response, reason, { method: request.method, path: info.path, user: context.user?.name });
+    } finally {
+      leave?.();
+      running.delete(context);
+      done(response.statusCode);
+      if (stopping && !response.headersSent) response.setHeader('Connection', 'close');
+    }
+  }
+
+  async function dispatch(context: RequestState, response: ServerResponse): Promise<void> {
+    const { info } = context;
+    if (info.isResourceRequest) {
+      if (api.resources.hasVersion(info.group, info.version)) return serveResource(api, context, response);
+      return pageNotFound(response);
+    }
+    const { path } = info;
+    if (path === '/api' || path === '/apis' || path.startsWith('/api/') || path.startsWith('/apis/')) {
+      if (!(await options.discovery.serve(context, response))) pageNotFound(response);
+      return;
+    }
+    if (await options.health.serve(context, response)) return;
+    if (path === '/version' || path === '/version/') return respond(context, response, negotiateOutput(undefined, false), 200, JSON.stringify(versionInfo, undefined, 2));
+    const app = await (other ??= createOther(options));
+    app(context.request, response);
+  }
+
+  async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', (error) => log.debug('upgraded connection failed', { error }));
+    let context: RequestState | undefined;
+    let done: ((code: number) => void) | undefined;
+    let code = 101;
+    try {
+      context = new RequestState(request);
+      done = metrics.begin(context.info, true);
+      running.set(context, true);
+      const state = context;
+      socket.on('close', () => state.abort(new Error('the client has gone')));
+      await admit(context);
+      if (stopping) throw new StatusError(503, 'ServiceUnavailable', 'the server is stopping');
+      await serveUpgrade(api, context, socket, head);
+    } catch (error) {
+      code = error instanceof StatusError ? error.status.code : 500;
+      refuseUpgrade(socket, error, { path: context?.info.path, user: context?.user?.name });
+    } finally {
+      if (context) running.delete(context);
+      done?.(code);
+    }
+  }
+
+  return {
+    request: (request, response) => {
+      serve(request, response).catch((error: unknown) => {
+        log.error('request handling failed', { error });
+        response.destroy();
+      });
+    },
+    upgrade: (request, socket, head) => {
+      upgrade(request, socket, head).catch((error: unknown) => {
+        log.error('upgrade handling failed', { error });
+        socket.destroy();
+      });
+    },
+    async drain() {
+      stopping = true;
+      for (const [context, longRunning] of running) if (longRunning) context.abort(new Error('the server is stopping'));
+      const deadline = Date.now() + drainMs;
+      while (running.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (const context of running.keys()) context.abort(new Error('the server is stopping'));
+      clearInterval(sweep);
+    },
+  };
+}
+
+function isOpen(path: string): boolean {
+  return path === '/readyz' || path === '/livez' || path === '/healthz' || path === '/version' || path === '/version/';
+}
+
+function pageNotFound(response: ServerResponse): void {
+  if (response.destroyed) return;
+  response.statusCode = 404;
+  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  response.end('404 page not found\n');
+}
+
+/** Everything that is neither resources nor discovery nor health. */
+async function createOther(options: ServerOptions): Promise<RequestListener> {
+  const { default: express } = await import('express');
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.get('/metrics', async (_request, response) => {
+    response.type('text/plain; version=0.0.4; charset=utf-8').send(await options.metrics.render());
+  });
+  app.get('/', (_request, response) => {
+    response.json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version', '/debug/'] });
+  });
+  app.get('/debug/', (_request, response) => {
+    response.json(options.debug());
+  });
+  app.use(async (request, response) => {
+    const document = request.method === 'GET' || request.method === 'HEAD' ? await options.document(request.path, request) : undefined;
+    if (!document) {
+      pageNotFound(response);
+      return;
+    }
+    for (const [name, value] of Object.entries(document.headers ?? {})) response.setHeader(name, value);
+    const etag = document.headers?.['ETag'];
+    if (etag !== undefined && request.headers['if-none-match'] === etag) {
+      response.status(304).end();
+      return;
+    }
+    await send(new RequestState(request), response, 200, document.contentType, [document.body]);
+  });
+  app.use((error: unknown, request: IncomingMessage, response: ServerResponse, _next: () => void) => {
+    writeError(response, error, { path: request.url });
+  });
+  return app as unknown as RequestListener; // an Express application is a listener of any server
+}
