@@ -1,0 +1,67 @@
+// What a scheduler needs to know. Flags bear upstream's names; in one process the same type is filled without files.
+import type { ClientConfig } from '#machinery/client/types.ts';
+import { parseFlags, UsageError, type FlagTable } from '#machinery/base/flags.ts';
+
+export interface SchedulerConfig {
+  client: ClientConfig;
+  leaderElect: boolean;
+  leaseNamespace: string;
+  leaseName: string;
+  leaseDurationMs: number;
+  renewDeadlineMs: number;
+  retryPeriodMs: number;
+  /** Pods with this `spec.schedulerName` are ours. */
+  schedulerName: string;
+  /** 0: the fewer the larger the cluster is, as upstream. */
+  percentageOfNodesToScore: number;
+  /** Bindings under way at once; the next cycle waits beyond that. */
+  maxBindings: number;
+}
+
+export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
+  leaderElect: true,
+  leaseNamespace: 'kube-system',
+  leaseName: 'kube-scheduler',
+  leaseDurationMs: 15_000,
+  renewDeadlineMs: 10_000,
+  retryPeriodMs: 2_000,
+  schedulerName: 'default-scheduler',
+  percentageOfNodesToScore: 0,
+  maxBindings: 64,
+};
+
+export const flags = {
+  'kubeconfig': { kind: 'string', placeholder: 'PATH', help: 'File that says which API server to speak to, and as whom.' },
+  'leader-elect': { kind: 'boolean', default: true, help: 'Take a lease first, so that only one of several schedulers works.' },
+  'leader-elect-resource-namespace': { kind: 'string', placeholder: 'NAMESPACE', default: 'kube-system', help: 'Namespace of the lease.' },
+  'leader-elect-resource-name': { kind: 'string', placeholder: 'NAME', default: 'kube-scheduler', help: 'Name of the lease.' },
+  'leader-elect-lease-duration': { kind: 'string', placeholder: 'DURATION', default: '15s', help: 'How long a lease that is not renewed keeps others out.' },
+  'leader-elect-renew-deadline': { kind: 'string', placeholder: 'DURATION', default: '10s', help: 'How long the leader tries to renew before it gives up.' },
+  'leader-elect-retry-period': { kind: 'string', placeholder: 'DURATION', default: '2s', help: 'Pause between attempts.' },
+} as const satisfies FlagTable;
+
+/** `15s`, `500ms`, `1m30s`; UsageError otherwise. */
+export function durationMs(flag: string, text: string): number {
+  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw new UsageError(`--${flag} takes a duration such as 15s, not "${text}"`);
+  let sum = 0;
+  for (const [, amount = '0', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) sum += Number(amount) * (units[unit] ?? 0);
+  return sum;
+}
+
+/** Throws UsageError on flags that cannot be taken, Error on a kubeconfig that cannot be read. */
+export async function readConfig(args: readonly string[]): Promise<SchedulerConfig> {
+  const values = parseFlags(flags, args);
+  if (!values.kubeconfig) throw new UsageError('--kubeconfig is needed');
+  const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
+  return {
+    ...defaultConfig,
+    client: { userAgent: 'kube-scheduler', ...(await loadKubeconfig(values.kubeconfig)) },
+    leaderElect: values['leader-elect'],
+    leaseNamespace: values['leader-elect-resource-namespace'],
+    leaseName: values['leader-elect-resource-name'],
+    leaseDurationMs: durationMs('leader-elect-lease-duration', values['leader-elect-lease-duration']),
+    renewDeadlineMs: durationMs('leader-elect-renew-deadline', values['leader-elect-renew-deadline']),
+    retryPeriodMs: durationMs('leader-elect-retry-period', values['leader-elect-retry-period']),
+  };
+}

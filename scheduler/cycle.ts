@@ -1,0 +1,219 @@
+// One scheduling cycle, start to end without waiting: filter the nodes, score those that pass, pick one; when none passes, say why
+// and see whether preemption helps. Upstream: pkg/scheduler/schedule_one.go.
+import { preempt, type Victims } from './preemption.ts';
+import { isRejection, type Context, type FilterStep, type Plugin, type Rejection } from './plugin.ts';
+import type { Nominator } from './nominator.ts';
+import type { PodInfo } from './pod-info.ts';
+import type { NodeInfo, Snapshot } from './snapshot.ts';
+
+/** No pod is compared on fewer nodes than this, if there are as many. */
+const minFeasibleNodes = 100;
+const minPercentage = 5;
+
+export interface Filter { readonly plugin: Plugin; readonly step: FilterStep }
+export type Verdict = { readonly plugin: Plugin; readonly rejection: Rejection };
+
+export type Outcome =
+  | { kind: 'placed'; node: NodeInfo; evaluated: number }
+  | {
+    kind: 'unschedulable';
+    message: string;
+    rejectors: ReadonlySet<string>;
+    /** The node that preemption makes room on; '' withdraws an earlier nomination; undefined leaves it. */
+    nominate: string | undefined;
+    victims: Victims | undefined;
+  };
+
+export interface CycleOptions {
+  plugins: readonly Plugin[];
+  context: Context;
+  nominator: Nominator;
+  /** 0: by the size of the cluster, as upstream. */
+  percentageOfNodesToScore?: number;
+  disruptionBudgets: () => Parameters<typeof preempt>[0]['budgets'];
+  random?: () => number;
+}
+
+/** How many passing nodes are enough to choose from. */
+export function feasibleNodesToFind(percentage: number, nodes: number): number {
+  if (nodes < minFeasibleNodes) return nodes;
+  const share = percentage > 0 ? percentage : Math.max(minPercentage, 50 - Math.trunc(nodes / 125));
+  return Math.max(minFeasibleNodes, Math.trunc((nodes * share) / 100));
+}
+
+export class Cycle {
+  readonly #options: CycleOptions;
+  readonly #snapshot: Snapshot;
+  readonly #random: () => number;
+  /** Where the next pod starts to look, so that all nodes are looked at equally often. */
+  #start = 0;
+  /** Reused from pod to pod. */
+  readonly #feasible: NodeInfo[] = [];
+  #total = new Float64Array(0);
+  #scores = new Float64Array(0);
+
+  constructor(options: CycleOptions) {
+    this.#options = options;
+    this.#snapshot = options.context.snapshot;
+    this.#random = options.random ?? Math.random;
+  }
+
+  schedule(pod: PodInfo): Outcome {
+    const nodes = this.#snapshot.nodes();
+    if (nodes.length === 0) {
+      return { kind: 'unschedulable', message: 'no nodes available to schedule pods', rejectors: new Set(['NodeName']), nominate: '', victims: undefined };
+    }
+    const prepared = this.#prepare(pod);
+    if ('rejection' in prepared) return this.#explainAll(pod, prepared, nodes.length);
+    const { filters, nodeNames } = prepared;
+
+    const nominated = pod.pod.status?.nominatedNodeName ?? this.#options.nominator.nodeOf(pod.uid);
+    const first = nominated ? this.#snapshot.node(nominated) : undefined;
+    if (first && !checkNode(filters, pod, first, this.#options.nominator)) return { kind: 'placed', node: first, evaluated: 1 };
+
+    const feasible = this.#feasible;
+    feasible.length = 0;
+    const verdicts = new Map<NodeInfo, Verdict>();
+    const looked = this.#search(pod, filters, nodeNames, verdicts);
+    if (feasible.length === 0) return this.#explain(pod, filters, verdicts, nodeNames ? 'NodeAffinity' : undefined, nodes.length);
+    const node = feasible.length === 1 ? feasible[0] : this.#best(pod, feasible);
+    if (!node) throw new Error('scoring lost every node');
+    return { kind: 'placed', node, evaluated: looked };
+  }
+
+  #prepare(pod: PodInfo): { filters: Filter[]; nodeNames: ReadonlySet<string> | undefined } | Verdict {
+    const filters: Filter[] = [];
+    let nodeNames: ReadonlySet<string> | undefined;
+    for (const plugin of this.#options.plugins) {
+      const step = plugin.prepareFilter?.(pod, this.#options.context);
+      if (!step) continue;
+      if (isRejection(step)) return { plugin, rejection: step };
+      if (step.nodeNames) nodeNames = step.nodeNames;
+      filters.push({ plugin, step });
+    }
+    return { filters, nodeNames };
+  }
+
+  /** Looks until enough nodes pass; fills #feasible and `verdicts`, returns how many nodes were looked at. */
+  #search(pod: PodInfo, filters: readonly Filter[], nodeNames: ReadonlySet<string> | undefined, verdicts: Map<NodeInfo, Verdict>): number {
+    const feasible = this.#feasible;
+    const look = (node: NodeInfo | undefined): void => {
+      const verdict = node && checkNode(filters, pod, node, this.#options.nominator);
+      if (verdict) verdicts.set(node, verdict);
+      else if (node) feasible.push(node);
+    };
+    if (nodeNames) {
+      for (const name of nodeNames) look(this.#snapshot.node(name));
+      return nodeNames.size;
+    }
+    const nodes = this.#snapshot.nodes();
+    const wanted = feasibleNodesToFind(this.#options.percentageOfNodesToScore ?? 0, nodes.length);
+    const start = this.#start % nodes.length;
+    let looked = 0;
+    for (; looked < nodes.length && feasible.length < wanted; looked += 1) look(nodes[(start + looked) % nodes.length]);
+    this.#start = (start + looked) % nodes.length;
+    return looked;
+  }
+
+  #best(pod: PodInfo, nodes: readonly NodeInfo[]): NodeInfo | undefined {
+    if (this.#total.length < nodes.length) {
+      this.#total = new Float64Array(nodes.length * 2);
+      this.#scores = new Float64Array(nodes.length * 2);
+    }
+    const total = this.#total.subarray(0, nodes.length).fill(0);
+    const scores = this.#scores.subarray(0, nodes.length);
+    for (const plugin of this.#options.plugins) {
+      const step = plugin.prepareScore?.(pod, this.#options.context, nodes);
+      if (!step) continue;
+      for (let i = 0; i < nodes.length; i += 1) {
+        const node = nodes[i];
+        if (node) scores[i] = step.score(node);
+      }
+      step.normalize?.(scores, nodes);
+      const weight = plugin.weight ?? 1;
+      for (let i = 0; i < nodes.length; i += 1) total[i] = (total[i] ?? 0) + weight * (scores[i] ?? 0);
+    }
+    let best = 0;
+    let ties = 1;
+    for (let i = 1; i < nodes.length; i += 1) {
+      const score = total[i] ?? 0;
+      const top = total[best] ?? 0;
+      if (score > top) {
+        best = i;
+        ties = 1;
+      } else if (score === top) {
+        ties += 1;
+        if (this.#random() * ties < 1) best = i;
+      }
+    }
+    return nodes[best];
+  }
+
+  /** One plugin rejected the pod whatever the node. */
+  #explainAll(pod: PodInfo, { plugin, rejection }: Verdict, nodes: number): Outcome {
+    const everywhere = new Map<NodeInfo, Verdict>();
+    if (rejection.resolvable) for (const node of this.#snapshot.nodes()) everywhere.set(node, { plugin, rejection });
+    const result = preempt({ ...this.#preemption(), pod, filters: [], verdicts: everywhere });
+    const parts = [` ${rejection.reasons.join(', ')}.`, result.message === '' ? '' : ` ${result.message}`];
+    return {
+      kind: 'unschedulable', message: `0/${nodes} nodes are available:${parts.join('')}`,
+      rejectors: new Set([plugin.name]), nominate: result.nominate, victims: result.victims,
+    };
+  }
+
+  #explain(pod: PodInfo, filters: readonly Filter[], verdicts: ReadonlyMap<NodeInfo, Verdict>, restrictedBy: string | undefined, nodes: number): Outcome {
+    const rejectors = new Set<string>();
+    const counts = new Map<string, number>();
+    for (const { plugin, rejection } of verdicts.values()) {
+      rejectors.add(plugin.name);
+      for (const reason of rejection.reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    }
+    if (restrictedBy && verdicts.size < nodes) {
+      rejectors.add(restrictedBy);
+      counts.set(`node(s) didn't satisfy plugin(s) [${restrictedBy}]`, nodes - verdicts.size);
+    }
+    const result = preempt({ ...this.#preemption(), pod, filters, verdicts });
+    const message = `${fitMessage(nodes, counts)}${result.message === '' ? '' : ` ${result.message}`}`;
+    return { kind: 'unschedulable', message, rejectors, nominate: result.nominate, victims: result.victims };
+  }
+
+  #preemption() {
+    return { snapshot: this.#snapshot, nominator: this.#options.nominator, budgets: this.#options.disruptionBudgets(), random: this.#random };
+  }
+}
+
+/** `0/3 nodes are available: 1 a, 2 b.`: entries sorted as text, count first. */
+export function fitMessage(nodes: number, counts: ReadonlyMap<string, number>): string {
+  const entries = [...counts].map(([reason, count]) => `${count} ${reason}`).sort((a, b) => (a < b ? -1 : 1));
+  return `0/${nodes} nodes are available:${entries.length > 0 ? ` ${entries.join(', ')}.` : ''}`;
+}
+
+function firstRejection(filters: readonly Filter[], node: NodeInfo): Verdict | undefined {
+  for (const { plugin, step } of filters) {
+    const rejection = step.filter(node);
+    if (rejection) return { plugin, rejection };
+  }
+  return undefined;
+}
+
+/** The first plugin that rejects the node, with room left for pods that were nominated to it and stand before this one. */
+export function checkNode(filters: readonly Filter[], pod: PodInfo, node: NodeInfo, nominator: Nominator): Verdict | undefined {
+  const ahead = nominator.ahead(pod, node.name).filter((other) => !node.pods.has(other.uid));
+  if (ahead.length > 0) {
+    for (const other of ahead) addTo(filters, other, node);
+    const verdict = firstRejection(filters, node);
+    for (const other of ahead) removeFrom(filters, other, node);
+    if (verdict) return verdict;
+  }
+  // Also without them: they may never arrive, and affinity to them must not count.
+  return firstRejection(filters, node);
+}
+
+export function addTo(filters: readonly Filter[], pod: PodInfo, node: NodeInfo): void {
+  node.add(pod);
+  for (const { step } of filters) step.add?.(pod, node);
+}
+export function removeFrom(filters: readonly Filter[], pod: PodInfo, node: NodeInfo): void {
+  node.remove(pod.uid);
+  for (const { step } of filters) step.remove?.(pod, node);
+}

@@ -1,0 +1,67 @@
+// What a scheduling plugin is. Plugins are stateless; what they work out for one pod lives in the step they return.
+import type { KubeObject } from '#machinery/api/object.ts';
+import type { PodInfo } from './pod-info.ts';
+import type { Labels, Selector } from './selectors.ts';
+import type { NodeInfo, Snapshot } from './snapshot.ts';
+
+/** Why a node (or, from `prepareFilter`, every node) is out. `resolvable`: removing pods from it could help. */
+export interface Rejection { readonly reasons: readonly string[]; readonly resolvable: boolean }
+
+export interface FilterStep {
+  filter(node: NodeInfo): Rejection | undefined;
+  /** Only these nodes can pass; the others are not looked at. */
+  readonly nodeNames?: ReadonlySet<string>;
+  /** Keep the step's own sums right while preemption tries pods out. */
+  add?(pod: PodInfo, node: NodeInfo): void;
+  remove?(pod: PodInfo, node: NodeInfo): void;
+}
+
+export interface ScoreStep {
+  score(node: NodeInfo): number;
+  /** Brings all scores to 0..100 in place; without it `score` does so itself. */
+  normalize?(scores: Float64Array, nodes: readonly NodeInfo[]): void;
+}
+
+/** What happened in the cluster, as far as it can make a waiting pod schedulable. */
+export type ClusterEvent =
+  | 'NodeAdd' | 'NodeAllocatable' | 'NodeLabel' | 'NodeTaint'
+  | 'PodAdd' | 'PodUpdate' | 'PodDelete' | 'OwnUpdate' | 'Volume' | 'Namespace';
+
+/** What plugins may look at besides the pod: the nodes and a few informers behind plain functions. */
+export interface Context {
+  readonly snapshot: Snapshot;
+  readonly namespaceLabels: (namespace: string) => Labels | undefined;
+  /** Requirements of the Services and owners that select the pod, joined; undefined when there are none. */
+  readonly defaultSelector: (pod: PodInfo) => Selector | undefined;
+  readonly claim: (namespace: string, name: string) => KubeObject | undefined;
+  readonly volume: (name: string) => KubeObject | undefined;
+  readonly storageClass: (name: string) => KubeObject | undefined;
+}
+
+export interface Plugin {
+  readonly name: string;
+  /** Of the score. */
+  readonly weight?: number;
+  /** Events after which a pod that this plugin rejected is worth another try. */
+  readonly wakes: readonly ClusterEvent[];
+  /** Its verdict on a node depends on nothing but the pod and that node, so one changed node can be asked directly. */
+  readonly perNode?: boolean;
+  /** undefined: the plugin has nothing to check for this pod. */
+  prepareFilter?(pod: PodInfo, context: Context): FilterStep | Rejection | undefined;
+  /** `nodes` are those that passed. undefined: the plugin does not score this pod. */
+  prepareScore?(pod: PodInfo, context: Context, nodes: readonly NodeInfo[]): ScoreStep | undefined;
+}
+
+export function isRejection(step: FilterStep | Rejection): step is Rejection {
+  return 'reasons' in step;
+}
+
+/** Scales so that the highest becomes 100, or with `reverse` 0 (helper.DefaultNormalizeScore). */
+export function normalizeDefault(scores: Float64Array, reverse: boolean): void {
+  let max = 0;
+  for (const score of scores) if (score > max) max = score;
+  for (let i = 0; i < scores.length; i += 1) {
+    const share = max === 0 ? 0 : Math.trunc((100 * (scores[i] ?? 0)) / max);
+    scores[i] = reverse ? 100 - share : share;
+  }
+}

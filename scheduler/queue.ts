@@ -1,0 +1,266 @@
+// Pods that wait for a node: ready ones by priority, those backing off after a failure, and those that nothing can be done
+// for until something changes in the cluster. Upstream: pkg/scheduler/backend/queue.
+import { systemClock, type Clock } from '#machinery/base/clock.ts';
+import type { ClusterEvent } from './plugin.ts';
+import type { PodInfo } from './pod-info.ts';
+
+const initialBackoffMs = 1_000;
+const maxBackoffMs = 10_000;
+/** Nothing waits longer than this without another try, in case an event was not recognised as helpful. */
+const maxWaitMs = 5 * 60_000;
+
+export type Place = 'active' | 'backoff' | 'error' | 'waiting' | 'gated' | 'cycle' | 'gone';
+
+export interface QueuedPod {
+  info: PodInfo;
+  place: Place;
+  attempts: number;
+  /** Failed attempts that count for the back-off. */
+  failures: number;
+  /** When it came to where it is. */
+  since: number;
+  backoffUntil: number;
+  /** Names of the plugins that rejected it last. */
+  rejectors: ReadonlySet<string>;
+  message: string;
+  /** Changes with every move, so that a heap entry that was left behind is recognised. */
+  ticket: number;
+}
+
+/** Whether a waiting pod is worth a try after `event` (a node is named when one is concerned). */
+export type Hint = (pod: QueuedPod, event: ClusterEvent, node: string | undefined) => boolean;
+
+export interface QueueOptions {
+  /** Events that wake pods rejected by a plugin. */
+  wakes: (plugin: string) => readonly ClusterEvent[];
+  hint?: Hint;
+  clock?: Clock;
+}
+
+export function isGated(info: PodInfo): boolean {
+  return (info.pod.spec?.schedulingGates?.length ?? 0) > 0;
+}
+
+export class SchedulingQueue {
+  readonly #pods = new Map<string, QueuedPod>();
+  readonly #active = new Heap((a, b) => b.info.priority - a.info.priority || a.since - b.since);
+  readonly #backoff = new Heap((a, b) => a.backoffUntil - b.backoffUntil);
+  /** After errors (a refused binding, say): these wait their time even when nothing else is to do. */
+  readonly #errors = new Heap((a, b) => a.backoffUntil - b.backoffUntil);
+  readonly #waiting = new Map<ClusterEvent, Set<QueuedPod>>();
+  readonly #options: QueueOptions;
+  readonly #clock: Clock;
+  #tickets = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(options: QueueOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  get size(): number {
+    return this.#pods.size;
+  }
+  get(uid: string): QueuedPod | undefined {
+    return this.#pods.get(uid);
+  }
+  all(): IterableIterator<QueuedPod> {
+    return this.#pods.values();
+  }
+  counts(): Record<'active' | 'backoff' | 'unschedulable' | 'gated', number> {
+    const counts = { active: 0, backoff: 0, unschedulable: 0, gated: 0 };
+    for (const { place } of this.#pods.values()) {
+      if (place === 'active') counts.active += 1;
+      else if (place === 'backoff' || place === 'error') counts.backoff += 1;
+      else if (place === 'waiting') counts.unschedulable += 1;
+      else if (place === 'gated') counts.gated += 1;
+    }
+    return counts;
+  }
+
+  /** A pod without a node, new or changed. */
+  set(info: PodInfo, changed = true): void {
+    const known = this.#pods.get(info.uid);
+    if (!known) {
+      const entry: QueuedPod = {
+        info, place: 'gone', attempts: 0, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', ticket: 0,
+      };
+      this.#pods.set(info.uid, entry);
+      this.#move(entry, isGated(info) ? 'gated' : 'active');
+      return;
+    }
+    const reordered = known.place === 'active' && known.info.priority !== info.priority;
+    known.info = info;
+    if (reordered) this.#move(known, 'active');
+    else if (known.place === 'gated' && !isGated(info)) this.#move(known, 'active');
+    else if (known.place === 'waiting' && changed) this.#try(known, 'OwnUpdate', undefined);
+  }
+
+  delete(uid: string): void {
+    const entry = this.#pods.get(uid);
+    if (!entry) return;
+    this.#move(entry, 'gone');
+    this.#pods.delete(uid);
+  }
+
+  /** The next pod to schedule. When no pod is ready, one that backs off after an event may go early. */
+  pop(): QueuedPod | undefined {
+    const now = this.#clock.now();
+    for (const heap of [this.#backoff, this.#errors]) {
+      for (let first = heap.peek(); first && first.backoffUntil <= now; first = heap.peek()) this.#move(first, 'active');
+    }
+    const entry = this.#active.pop() ?? this.#backoff.pop();
+    if (!entry) return undefined;
+    this.#move(entry, 'cycle');
+    entry.attempts += 1;
+    return entry;
+  }
+
+  /** `pop`, waiting for a pod; undefined when the signal aborted. */
+  async take(signal: AbortSignal): Promise<QueuedPod | undefined> {
+    while (!signal.aborted) {
+      const entry = this.pop();
+      if (entry) return entry;
+      const next = this.#errors.peek();
+      const untilMs = next ? Math.max(1, next.backoffUntil - this.#clock.now()) : 30_000;
+      this.#flushOld();
+      const stop = new AbortController();
+      const wakened = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      const timer = this.#clock.sleep(untilMs, AbortSignal.any([signal, stop.signal])).catch(() => undefined); // woken or stopped: both are seen by the loop
+      await Promise.race([wakened, timer]);
+      this.#wake = undefined;
+      stop.abort();
+      await timer;
+    }
+    return undefined;
+  }
+
+  /** After a cycle that found no node. */
+  unschedulable(entry: QueuedPod, rejectors: ReadonlySet<string>, message: string): void {
+    if (this.#pods.get(entry.info.uid) !== entry) return;
+    entry.rejectors = rejectors;
+    entry.message = message;
+    this.#fail(entry);
+    this.#move(entry, isGated(entry.info) ? 'gated' : 'waiting');
+  }
+
+  /** After an error that has nothing to do with the cluster's state: tried again when its back-off is over. */
+  failed(entry: QueuedPod, message: string): void {
+    if (this.#pods.get(entry.info.uid) !== entry) return;
+    entry.rejectors = new Set();
+    entry.message = message;
+    this.#fail(entry);
+    this.#move(entry, 'error');
+  }
+
+  /** Something happened that may help pods whose rejectors listen to it. */
+  event(event: ClusterEvent, node?: string): void {
+    const candidates = this.#waiting.get(event);
+    if (!candidates?.size) return;
+    for (const entry of [...candidates]) this.#try(entry, event, node);
+  }
+
+  /** Ends every waiting `take` early. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  #try(entry: QueuedPod, event: ClusterEvent, node: string | undefined): void {
+    if (entry.place !== 'waiting' || this.#options.hint?.(entry, event, node) === false) return;
+    this.#move(entry, entry.backoffUntil > this.#clock.now() ? 'backoff' : 'active');
+  }
+
+  #fail(entry: QueuedPod): void {
+    entry.failures += 1;
+    entry.backoffUntil = this.#clock.now() + Math.min(maxBackoffMs, initialBackoffMs * 2 ** (entry.failures - 1));
+  }
+
+  #flushOld(): void {
+    const limit = this.#clock.now() - maxWaitMs;
+    for (const entry of this.#pods.values()) {
+      if (entry.place === 'waiting' && entry.since < limit) this.#move(entry, 'active');
+    }
+  }
+
+  #move(entry: QueuedPod, place: Place): void {
+    if (entry.place === 'waiting') for (const set of this.#waiting.values()) set.delete(entry);
+    entry.place = place;
+    entry.ticket = this.#tickets += 1;
+    entry.since = this.#clock.now();
+    if (place === 'active') this.#active.push(entry);
+    else if (place === 'backoff') this.#backoff.push(entry);
+    else if (place === 'error') this.#errors.push(entry);
+    else if (place === 'waiting') {
+      const events = new Set<ClusterEvent>();
+      for (const rejector of entry.rejectors) for (const event of this.#options.wakes(rejector)) events.add(event);
+      for (const event of events) {
+        const set = this.#waiting.get(event);
+        if (set) set.add(entry);
+        else this.#waiting.set(event, new Set([entry]));
+      }
+    }
+    if (place === 'active' || place === 'backoff' || place === 'error') this.#wake?.();
+  }
+}
+
+/** A binary heap whose entries go stale when their pod's ticket changes; stale ones are dropped when they come up. */
+class Heap {
+  readonly #items: { entry: QueuedPod; ticket: number }[] = [];
+  readonly #compare: (a: QueuedPod, b: QueuedPod) => number;
+  constructor(compare: (a: QueuedPod, b: QueuedPod) => number) {
+    this.#compare = compare;
+  }
+  #before(a: { entry: QueuedPod; ticket: number }, b: { entry: QueuedPod; ticket: number }): boolean {
+    const order = this.#compare(a.entry, b.entry);
+    return order < 0 || (order === 0 && a.ticket < b.ticket);
+  }
+  push(entry: QueuedPod): void {
+    const items = this.#items;
+    const item = { entry, ticket: entry.ticket };
+    let at = items.length;
+    items.push(item);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = items[parent];
+      if (!above || !this.#before(item, above)) break;
+      items[at] = above;
+      at = parent;
+    }
+    items[at] = item;
+  }
+  peek(): QueuedPod | undefined {
+    for (;;) {
+      const first = this.#items[0];
+      if (!first) return undefined;
+      if (first.ticket === first.entry.ticket) return first.entry;
+      this.#shift();
+    }
+  }
+  pop(): QueuedPod | undefined {
+    const first = this.peek();
+    if (first) this.#shift();
+    return first;
+  }
+  #shift(): void {
+    const items = this.#items;
+    const last = items.pop();
+    if (!last || items.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      let best = items[child];
+      if (!best) break;
+      const right = items[child + 1];
+      if (right && this.#before(right, best)) {
+        best = right;
+        child += 1;
+      }
+      if (!this.#before(best, last)) break;
+      items[at] = best;
+      at = child;
+    }
+    items[at] = last;
+  }
+}

@@ -1,0 +1,241 @@
+// The loop: take a pod, run a cycle, then bind in the background while the next pod's cycle runs; tell the user by event and condition.
+import { rfc3339 } from '#machinery/base/clock.ts';
+import { createLogger } from '#machinery/base/log.ts';
+import { isNotFound, StatusError } from '#machinery/api/status.ts';
+import type { Pod, PodCondition } from '#machinery/api/object.ts';
+import { createRecorder } from '#machinery/client/recorder.ts';
+import { pods } from '#machinery/client/resources.ts';
+import type { Client, EventRecorder } from '#machinery/client/types.ts';
+import { Cycle } from './cycle.ts';
+import { Nominator } from './nominator.ts';
+import { isRejection, type ClusterEvent, type Plugin } from './plugin.ts';
+import { plugins } from './plugins/all.ts';
+import type { PodInfo } from './pod-info.ts';
+import type { Victims } from './preemption.ts';
+import { SchedulingQueue, type QueuedPod } from './queue.ts';
+import { Snapshot } from './snapshot.ts';
+import { watchCluster, type Cluster } from './watch.ts';
+
+const log = createLogger('scheduler');
+/** Recorders write one event after the other; several keep up with a burst of pods. A pod's events stay in order. */
+const recorders = 4;
+const noteLimit = 1024;
+
+export interface SchedulerOptions {
+  client: Client;
+  schedulerName: string;
+  percentageOfNodesToScore: number;
+  maxBindings: number;
+}
+
+export class Scheduler {
+  readonly snapshot = new Snapshot();
+  readonly nominator = new Nominator();
+  readonly queue: SchedulingQueue;
+  readonly cluster: Cluster;
+  readonly #client: Client;
+  readonly #options: SchedulerOptions;
+  readonly #cycle: Cycle;
+  readonly #byName = new Map<string, Plugin>(plugins.map((plugin) => [plugin.name, plugin]));
+  /** Work in the background: bindings, condition patches, preemptions. */
+  readonly #background = new Set<Promise<void>>();
+  #bindings = 0;
+  #bindingDone: (() => void) | undefined;
+  #recorders: EventRecorder[] = [];
+
+  constructor(options: SchedulerOptions) {
+    this.#client = options.client;
+    this.#options = options;
+    this.queue = new SchedulingQueue({
+      wakes: (name) => this.#byName.get(name)?.wakes ?? [],
+      hint: (pod, event, node) => this.#mayHelp(pod, event, node),
+    });
+    this.cluster = watchCluster(options.client, this.snapshot, options.schedulerName);
+    this.cluster.feed(this.queue, this.nominator);
+    this.#cycle = new Cycle({
+      plugins, context: this.cluster.context, nominator: this.nominator,
+      percentageOfNodesToScore: options.percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(),
+    });
+  }
+
+  /** Schedules until the signal aborts; settles when bindings under way have ended. The informers must have synced. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#recorders = Array.from({ length: recorders }, () =>
+      createRecorder({ client: this.#client, component: this.#options.schedulerName, api: 'events' }, signal));
+    while (!signal.aborted) {
+      const entry = await this.queue.take(signal);
+      if (!entry) break;
+      this.#scheduleOne(entry, signal);
+      await new Promise((resolve) => setImmediate(resolve)); // answers and watch events come in between
+      while (this.#bindings >= this.#options.maxBindings && !signal.aborted) {
+        await new Promise<void>((resolve) => {
+          this.#bindingDone = resolve;
+        });
+      }
+    }
+    await Promise.allSettled(this.#background);
+  }
+
+  #scheduleOne(entry: QueuedPod, signal: AbortSignal): void {
+    const { info } = entry;
+    const { pod } = info;
+    if (pod.metadata.deletionTimestamp) {
+      this.#event(info, 'Warning', 'FailedScheduling', `skip schedule deleting pod: ${info.key}`, 'Scheduling');
+      this.queue.delete(info.uid); // its deletion is on its way
+      return;
+    }
+    let outcome;
+    try {
+      outcome = this.#cycle.schedule(info);
+    } catch (error) {
+      // A pod that breaks a plugin must not stop the others.
+      log.error('scheduling cycle failed', { pod: info.key, error });
+      this.#schedulerError(entry, error instanceof Error ? error.message : String(error), signal);
+      return;
+    }
+    if (outcome.kind === 'placed') {
+      this.snapshot.assume(info, outcome.node.name);
+      this.nominator.delete(info.uid);
+      this.#bindings += 1;
+      this.#inBackground('binding', async () => {
+        try {
+          await this.#bind(entry, outcome.node.name, signal);
+        } finally {
+          this.#bindings -= 1;
+          this.#bindingDone?.();
+        }
+      });
+      return;
+    }
+    const { message, rejectors, nominate, victims } = outcome;
+    log.info('no node fits', { pod: info.key, reason: message });
+    this.queue.unschedulable(entry, rejectors, message);
+    if (nominate) this.nominator.set(info, nominate);
+    else if (nominate === '') this.nominator.delete(info.uid);
+    this.#event(info, 'Warning', 'FailedScheduling', message, 'Scheduling');
+    this.#inBackground('reporting', async () => {
+      await this.#report(info, 'Unschedulable', message, nominate, signal);
+      if (victims) await this.#evict(entry, victims, signal);
+    });
+  }
+
+  async #bind(entry: QueuedPod, node: string, signal: AbortSignal): Promise<void> {
+    const { info } = entry;
+    const { name, namespace, uid } = info;
+    try {
+      const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { kind: 'Node', name: node } };
+      await this.#client.create(pods, namespace, binding, signal, { subresource: 'binding', name });
+    } catch (error) {
+      if (signal.aborted) return;
+      const now = this.cluster.pod(namespace, name);
+      if (now?.metadata.uid === uid && now.spec?.nodeName) return; // bound after all, the answer was lost
+      this.snapshot.forget(uid);
+      this.queue.event('PodDelete', node); // its room is free again
+      if (isNotFound(error) && now === undefined) {
+        this.queue.delete(uid);
+        return;
+      }
+      log.warn('binding failed', { pod: info.key, node, error });
+      const why = error instanceof Error ? error.message : String(error);
+      this.#schedulerError(entry, `binding rejected: running Bind plugin "DefaultBinder": ${why}`, signal);
+      return;
+    }
+    log.info('pod bound', { pod: info.key, node });
+    this.queue.delete(uid);
+    this.#event(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${node}`, 'Binding');
+  }
+
+  #schedulerError(entry: QueuedPod, message: string, signal: AbortSignal): void {
+    const newest = this.cluster.pod(entry.info.namespace, entry.info.name);
+    if (newest?.metadata.uid === entry.info.uid) entry.info.pod = newest;
+    this.queue.failed(entry, message);
+    this.#event(entry.info, 'Warning', 'FailedScheduling', message, 'Scheduling');
+    this.#inBackground('reporting', () => this.#report(entry.info, 'SchedulerError', message, '', signal));
+  }
+
+  /** Writes the PodScheduled condition and the nomination, when they differ from what the pod shows. */
+  async #report(info: PodInfo, reason: string, message: string, nominate: string | undefined, signal: AbortSignal): Promise<void> {
+    const { pod } = info;
+    const status: Record<string, unknown> = {};
+    const condition = changedCondition(pod, 'PodScheduled', 'False', reason, message);
+    if (condition) status.conditions = [condition];
+    if (nominate !== undefined && nominate !== (pod.status?.nominatedNodeName ?? '')) status.nominatedNodeName = nominate === '' ? null : nominate;
+    if (Object.keys(status).length === 0) return;
+    await this.#patchStatus(info, status, signal);
+  }
+
+  async #patchStatus(info: PodInfo, status: Record<string, unknown>, signal: AbortSignal): Promise<void> {
+    try {
+      // With the uid, a pod of the same name that came after is left alone.
+      await this.#client.patch(pods, info.namespace, info.name, 'strategic', { metadata: { uid: info.uid }, status }, signal, { subresource: 'status' });
+    } catch (error) {
+      if (!signal.aborted && !isNotFound(error)) log.warn('pod status not written', { pod: info.key, error });
+    }
+  }
+
+  async #evict(preemptor: QueuedPod, victims: Victims, signal: AbortSignal): Promise<void> {
+    const { info } = preemptor;
+    for (const lower of this.nominator.below(info.priority, victims.node)) {
+      this.nominator.delete(lower.uid);
+      await this.#patchStatus(lower, { nominatedNodeName: null }, signal);
+    }
+    for (const victim of victims.pods) {
+      if (victim.pod.metadata.deletionTimestamp) continue;
+      try {
+        const message = `${this.#options.schedulerName}: preempting to accommodate a higher priority pod`;
+        const condition = changedCondition(victim.pod, 'DisruptionTarget', 'True', 'PreemptionByScheduler', message);
+        if (condition) await this.#patchStatus(victim, { conditions: [condition] }, signal);
+        await this.#client.delete(pods, victim.namespace, victim.name, { preconditions: { uid: victim.uid } }, signal);
+        log.info('pod preempted', { pod: victim.key, by: info.key, node: victims.node });
+        this.#event(victim, 'Normal', 'Preempted', `Preempted by pod ${info.uid} on node ${victims.node}`, 'Preempting', info);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isNotFound(error) || (error instanceof StatusError && error.status.code === 409)) continue; // gone already
+        log.warn('preemption failed', { pod: victim.key, by: info.key, error });
+        this.nominator.delete(info.uid);
+        this.queue.failed(preemptor, `preemption on ${victims.node} failed`);
+        return;
+      }
+    }
+  }
+
+  /** Whether the change can make one of the plugins that rejected the pod think again. */
+  #mayHelp({ info, rejectors }: QueuedPod, event: ClusterEvent, nodeName: string | undefined): boolean {
+    const node = nodeName === undefined ? undefined : this.snapshot.node(nodeName);
+    for (const name of rejectors) {
+      const plugin = this.#byName.get(name);
+      if (!plugin?.wakes.includes(event)) continue;
+      if (!plugin.perNode || !node) return true;
+      const step = plugin.prepareFilter?.(info, this.cluster.context);
+      if (!step) return true;
+      if (!isRejection(step) && !step.filter(node)) return true;
+    }
+    return false;
+  }
+
+  #event(info: PodInfo, type: 'Normal' | 'Warning', reason: string, message: string, action: string, related?: PodInfo): void {
+    const note = message.length > noteLimit ? `${message.slice(0, noteLimit - 4)} ...` : message;
+    const recorder = this.#recorders[(Number.parseInt(info.uid.slice(-2), 16) || 0) % recorders];
+    recorder?.event(subject(info.pod), type, reason, note, { action, ...(related ? { related: subject(related.pod) } : {}) });
+  }
+
+  #inBackground(what: string, work: () => Promise<void>): void {
+    const promise = work()
+      .catch((error: unknown) => log.error(`${what} failed`, { error }))
+      .finally(() => this.#background.delete(promise));
+    this.#background.add(promise);
+  }
+}
+
+function subject(pod: Pod): Pod {
+  return pod.kind ? pod : { ...pod, apiVersion: 'v1', kind: 'Pod' };
+}
+
+/** The condition to write, or undefined when the pod shows it already; the transition time stays while the status does. */
+function changedCondition(pod: Pod, type: string, status: string, reason: string, message: string): PodCondition | undefined {
+  const old = pod.status?.conditions?.find((condition) => condition.type === type);
+  const generation = pod.metadata.generation;
+  if (old?.status === status && old.reason === reason && old.message === message && old.observedGeneration === generation) return undefined;
+  const lastTransitionTime = old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : rfc3339(Date.now());
+  return { type, status, reason, message, lastTransitionTime, ...(generation === undefined ? {} : { observedGeneration: generation }) };
+}

@@ -1,0 +1,94 @@
+// Label and node selectors, compiled once per object so that a scheduling cycle only compares strings.
+import type { LabelSelector, NodeSelectorTerm } from '#machinery/api/object.ts';
+
+export type Labels = Readonly<Record<string, string>>;
+type Operator = 'In' | 'NotIn' | 'Exists' | 'DoesNotExist' | 'Gt' | 'Lt' | 'never';
+interface Requirement { key: string; operator: Operator; values: readonly string[] }
+
+export class Selector {
+  readonly #requirements: readonly Requirement[];
+  /** True for a selector that was not given at all (null): it matches nothing. */
+  readonly nothing: boolean;
+  constructor(requirements: readonly Requirement[], nothing = false) {
+    this.#requirements = requirements;
+    this.nothing = nothing;
+  }
+  /** Without requirements: matches everything (or, for `nothing`, nothing). */
+  get empty(): boolean {
+    return this.#requirements.length === 0;
+  }
+  matches(labels: Labels | undefined): boolean {
+    if (this.nothing) return false;
+    for (const requirement of this.#requirements) if (!holds(requirement, labels)) return false;
+    return true;
+  }
+  /** Both selectors' requirements. */
+  and(other: Selector): Selector {
+    return new Selector([...this.#requirements, ...other.#requirements], this.nothing || other.nothing);
+  }
+}
+
+function holds({ key, operator, values }: Requirement, labels: Labels | undefined): boolean {
+  const value = labels?.[key];
+  switch (operator) {
+    case 'In': return value !== undefined && values.includes(value);
+    case 'NotIn': return value === undefined || !values.includes(value);
+    case 'Exists': return value !== undefined;
+    case 'DoesNotExist': return value === undefined;
+    case 'Gt': return value !== undefined && integer(value) > integer(values[0]);
+    case 'Lt': return value !== undefined && integer(value) < integer(values[0]);
+    case 'never': return false;
+  }
+}
+
+/** NaN for what is no integer, so that every comparison with it fails. */
+function integer(text: string | undefined): number {
+  return text !== undefined && /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
+}
+
+const operators: readonly string[] = ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt'];
+function requirement(key: string, operator: string, values: readonly string[] | undefined): Requirement {
+  // An operator this version does not know can only fail: running such a pod anywhere would break what its author asked for.
+  return { key, operator: operators.includes(operator) ? (operator as Operator) : 'never', values: values ?? [] };
+}
+
+/** null or missing matches nothing, `{}` everything (metav1.LabelSelectorAsSelector). */
+export function compileLabelSelector(selector: LabelSelector | null | undefined): Selector {
+  if (!selector) return new Selector([], true);
+  return new Selector([
+    ...Object.entries(selector.matchLabels ?? {}).map(([key, value]) => requirement(key, 'In', [value])),
+    ...(selector.matchExpressions ?? []).map((e) => requirement(e.key, e.operator, e.values)),
+  ]);
+}
+
+/** All of `labels` (a Service's or ReplicationController's selector, `nodeSelector`). */
+export function compileLabels(labels: Labels | undefined): Selector {
+  return new Selector(Object.entries(labels ?? {}).map(([key, value]) => requirement(key, 'In', [value])));
+}
+
+/** One term of a node selector: expressions on labels and fields (only metadata.name exists), all of which must hold. */
+export interface NodeTerm { labels: Selector; fields: Selector; empty: boolean; weight: number; nodeNames: ReadonlySet<string> | undefined }
+
+export function compileNodeTerm(term: NodeSelectorTerm, weight = 0): NodeTerm {
+  const expressions = term.matchExpressions ?? [];
+  const fields = term.matchFields ?? [];
+  let nodeNames: Set<string> | undefined;
+  for (const field of fields) {
+    if (field.key !== 'metadata.name' || field.operator !== 'In') continue;
+    const before = nodeNames;
+    nodeNames = new Set((field.values ?? []).filter((name) => !before || before.has(name)));
+  }
+  return {
+    labels: new Selector(expressions.map((e) => requirement(e.key, e.operator, e.values))),
+    fields: new Selector(fields.map((e) => requirement(e.key, e.operator, e.values))),
+    empty: expressions.length === 0 && fields.length === 0,
+    weight,
+    nodeNames,
+  };
+}
+
+/** An empty term matches no node. */
+export function nodeTermMatches(term: NodeTerm, labels: Labels, name: string): boolean {
+  if (term.empty || !term.labels.matches(labels)) return false;
+  return term.fields.empty || term.fields.matches({ 'metadata.name': name });
+}

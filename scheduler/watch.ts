@@ -1,0 +1,181 @@
+// What the API server tells, turned into changes of the snapshot, the queue and the nominations; and the informers behind it.
+import { createInformer } from '#machinery/client/informer.ts';
+import { createInformers } from '#machinery/client/informers.ts';
+import {
+  namespaces, nodes, persistentVolumeClaims, persistentVolumes, podDisruptionBudgets, pods, replicaSets, replicationControllers,
+  services, statefulSets, storageClasses,
+} from '#machinery/client/resources.ts';
+import type { Client } from '#machinery/client/types.ts';
+import { controllerOf, type Container, type Pod, type PodDisruptionBudget } from '#machinery/api/object.ts';
+import type { Nominator } from './nominator.ts';
+import { createPodInfo, sameForScheduling, sameLabels, type PodInfo } from './pod-info.ts';
+import type { Context } from './plugin.ts';
+import type { SchedulingQueue } from './queue.ts';
+import { compileLabels, compileLabelSelector, type Labels, type Selector } from './selectors.ts';
+import type { Snapshot } from './snapshot.ts';
+
+export interface Cluster {
+  readonly context: Context;
+  /** The newest copy of a pod. */
+  pod(namespace: string, name: string): Pod | undefined;
+  budgets(): PodDisruptionBudget[];
+  /** Connects the informers to the queue; call before `run`. */
+  feed(queue: SchedulingQueue, nominator: Nominator): void;
+  run(signal: AbortSignal): Promise<void>;
+  waitForSync(signal: AbortSignal): Promise<void>;
+}
+
+export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: string): Cluster {
+  const podInformer = createInformer(client, pods, { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed', keep: keepPod });
+  const nodeInformer = createInformer(client, nodes);
+  const others = createInformers(client);
+  const byName = {
+    namespaces: others.for(namespaces), services: others.for(services), replicationControllers: others.for(replicationControllers),
+    replicaSets: others.for(replicaSets), statefulSets: others.for(statefulSets), claims: others.for(persistentVolumeClaims),
+    volumes: others.for(persistentVolumes), classes: others.for(storageClasses), budgets: others.for(podDisruptionBudgets),
+  };
+  const serviceSelectors = new Map<string, { version: string | undefined; selector: Selector }>();
+
+  function defaultSelector(pod: PodInfo): Selector | undefined {
+    let selector: Selector | undefined;
+    const join = (other: Selector): void => {
+      selector = selector ? selector.and(other) : other;
+    };
+    for (const service of byName.services.list(pod.namespace)) {
+      const wanted = service.spec?.selector;
+      if (!wanted || Object.keys(wanted).length === 0) continue;
+      const key = service.metadata.uid ?? '';
+      let compiled = serviceSelectors.get(key);
+      if (compiled?.version !== service.metadata.resourceVersion || !compiled) {
+        compiled = { version: service.metadata.resourceVersion, selector: compileLabels(wanted) };
+        serviceSelectors.set(key, compiled);
+      }
+      if (compiled.selector.matches(pod.labels)) join(compiled.selector);
+    }
+    const owner = controllerOf(pod.pod);
+    if (owner?.apiVersion === 'v1' && owner.kind === 'ReplicationController') {
+      const found = byName.replicationControllers.get(pod.namespace, owner.name);
+      if (found?.spec?.selector) join(compileLabels(found.spec.selector));
+    } else if (owner?.apiVersion === 'apps/v1' && owner.kind === 'ReplicaSet') {
+      const found = byName.replicaSets.get(pod.namespace, owner.name);
+      if (found?.spec) join(compileLabelSelector(found.spec.selector));
+    } else if (owner?.apiVersion === 'apps/v1' && owner.kind === 'StatefulSet') {
+      const found = byName.statefulSets.get(pod.namespace, owner.name);
+      if (found?.spec) join(compileLabelSelector(found.spec.selector));
+    }
+    return selector?.empty ? undefined : selector;
+  }
+
+  return {
+    context: {
+      snapshot,
+      defaultSelector,
+      namespaceLabels: (name): Labels | undefined => byName.namespaces.get('', name)?.metadata.labels,
+      claim: (namespace, name) => byName.claims.get(namespace, name),
+      volume: (name) => byName.volumes.get('', name),
+      storageClass: (name) => byName.classes.get('', name),
+    },
+    pod: (namespace, name) => podInformer.get(namespace, name),
+    budgets: () => byName.budgets.list(),
+    feed(queue, nominator) {
+      podInformer.onChange((change) => {
+        if (change.type === 'deleted') podDeleted(change.object, snapshot, queue, nominator);
+        else podSeen(change.object, change.type === 'updated' ? change.old : undefined, schedulerName, snapshot, queue, nominator);
+      });
+      nodeInformer.onChange((change) => {
+        const name = change.object.metadata.name ?? '';
+        if (change.type === 'deleted') {
+          snapshot.deleteNode(name);
+          queue.event('NodeLabel'); // a domain may be gone, which changes how pods must spread
+        } else for (const event of snapshot.setNode(change.object)) queue.event(event, name);
+      });
+      const volumeEvent = (): void => queue.event('Volume');
+      byName.claims.onChange(volumeEvent);
+      byName.volumes.onChange(volumeEvent);
+      byName.classes.onChange(volumeEvent);
+      byName.namespaces.onChange((change) => {
+        if (change.type !== 'updated' || !sameLabels(change.old.metadata.labels, change.object.metadata.labels)) queue.event('Namespace');
+      });
+      byName.services.onChange((change) => {
+        if (change.type === 'deleted') serviceSelectors.delete(change.object.metadata.uid ?? '');
+      });
+    },
+    async run(signal) {
+      await Promise.all([podInformer.run(signal), nodeInformer.run(signal), others.run(signal)]);
+    },
+    async waitForSync(signal) {
+      await Promise.all([podInformer.waitForSync(signal), nodeInformer.waitForSync(signal), others.waitForSync(signal)]);
+    },
+  };
+}
+
+function podSeen(pod: Pod, old: Pod | undefined, schedulerName: string, snapshot: Snapshot, queue: SchedulingQueue, nominator: Nominator): void {
+  const uid = pod.metadata.uid ?? '';
+  const recreated = old !== undefined && old.metadata.uid !== uid;
+  if (recreated) podDeleted(old, snapshot, queue, nominator);
+  const before = recreated ? undefined : old;
+  if (pod.spec?.nodeName) {
+    const known = before?.spec?.nodeName !== undefined;
+    snapshot.setPod(pod);
+    queue.delete(uid);
+    nominator.delete(uid);
+    if (!known) queue.event('PodAdd', pod.spec.nodeName);
+    else if (before && !sameForScheduling(before, pod) && (!sameLabels(before.metadata.labels, pod.metadata.labels) || before.metadata.generation !== pod.metadata.generation)) {
+      queue.event('PodUpdate', pod.spec.nodeName);
+    }
+    return;
+  }
+  if ((pod.spec?.schedulerName ?? 'default-scheduler') !== schedulerName) return;
+  if (snapshot.isAssumed(uid)) return; // placed already; the binding is on its way
+  const changed = before === undefined || !sameSpec(before, pod);
+  const known = queue.get(uid);
+  if (known && !changed) known.info.pod = pod;
+  else queue.set(createPodInfo(pod), changed);
+  const info = queue.get(uid)?.info;
+  const nominated = pod.status?.nominatedNodeName;
+  if (info && nominated) nominator.set(info, nominated);
+  else if (!nominated && before?.status?.nominatedNodeName) nominator.delete(uid);
+}
+
+function podDeleted(pod: Pod, snapshot: Snapshot, queue: SchedulingQueue, nominator: Nominator): void {
+  const uid = pod.metadata.uid ?? '';
+  const nominated = nominator.nodeOf(uid);
+  queue.delete(uid);
+  nominator.delete(uid);
+  snapshot.deletePod(uid);
+  const node = pod.spec?.nodeName ?? nominated;
+  if (node) queue.event('PodDelete', node);
+}
+
+/** Status alone says nothing new about a pod that waits. */
+function sameSpec(before: Pod, now: Pod): boolean {
+  return before.metadata.uid === now.metadata.uid && before.metadata.deletionTimestamp === now.metadata.deletionTimestamp
+    && sameLabels(before.metadata.labels, now.metadata.labels) && JSON.stringify(before.spec) === JSON.stringify(now.spec);
+}
+
+/** Drops what no plugin reads: thousands of pods stay in memory. */
+export function keepPod(pod: Pod): Pod {
+  const { metadata, spec, status } = pod;
+  if (!spec) return pod;
+  const keepContainer = ({ name, image, resources, ports, restartPolicy }: Container): Container => ({ name, image, resources, ports, restartPolicy });
+  const volumes = spec.volumes?.filter((volume) => volume.persistentVolumeClaim || volume.ephemeral || volume.image);
+  return {
+    apiVersion: 'v1', kind: 'Pod',
+    metadata: {
+      name: metadata.name, namespace: metadata.namespace, uid: metadata.uid, resourceVersion: metadata.resourceVersion,
+      generation: metadata.generation, creationTimestamp: metadata.creationTimestamp, deletionTimestamp: metadata.deletionTimestamp,
+      labels: metadata.labels, ownerReferences: metadata.ownerReferences,
+    },
+    spec: {
+      nodeName: spec.nodeName, schedulerName: spec.schedulerName, priority: spec.priority, preemptionPolicy: spec.preemptionPolicy,
+      nodeSelector: spec.nodeSelector, affinity: spec.affinity, tolerations: spec.tolerations, overhead: spec.overhead,
+      topologySpreadConstraints: spec.topologySpreadConstraints, schedulingGates: spec.schedulingGates, resources: spec.resources,
+      containers: spec.containers.map(keepContainer), initContainers: spec.initContainers?.map(keepContainer),
+      volumes: volumes && volumes.length > 0 ? volumes : undefined,
+    },
+    status: status && {
+      phase: status.phase, conditions: status.conditions, nominatedNodeName: status.nominatedNodeName, startTime: status.startTime,
+      ...((metadata.generation ?? 1) > 1 ? { containerStatuses: status.containerStatuses, initContainerStatuses: status.initContainerStatuses } : {}),
+    },
+  };
+}
