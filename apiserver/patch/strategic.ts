@@ -42,7 +42,10 @@ function mergeObjects(original: JsonObject, patch: JsonObject, known: Known): Js
   }
   retain(original, patch);
   mergeOrdered(original, patch, known);
-  for (const [name, value] of Object.entries(patch)) mergeMember(original, name, value, known);
+  // Removals come first, so that what a patch both removes and adds is there in the end (upstream leaves it to chance).
+  const members = Object.entries(patch);
+  for (const [name, value] of members) if (name.startsWith(deletePrefix)) mergeMember(original, name, value, known);
+  for (const [name, value] of members) if (!name.startsWith(deletePrefix)) mergeMember(original, name, value, known);
   return original;
 }
 

@@ -1,0 +1,167 @@
+// GET /openapi/v2 and /openapi/v3…: documents are derived from the table of resources and the schema when someone asks, and kept
+// as compressed bytes only. Loaded with the first request, by nothing that "ready" waits for.
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+import { loadSchema } from '#machinery/schema/schema.ts';
+import type { ResourceRow } from '../resources/resource.ts';
+import { document } from './document.ts';
+import type { CustomSchema, Sources } from './document.ts';
+
+export interface OpenApiResponse { status: number; headers: Record<string, string>; body: Buffer }
+export interface OpenApi {
+  /** `target` is the path with its query; header names in lower case, as node:http has them. 404 for paths that are not ours. */
+  handle(target: string, headers: Readonly<Record<string, string | string[] | undefined>>): Promise<OpenApiResponse>;
+}
+export interface OpenApiOptions {
+  customSchema?: CustomSchema;
+  serverVersion?: string;
+}
+
+/** What all kept documents together may take; the ones not asked for longest go first. */
+const limitBytes = 6 * 1024 * 1024;
+const json = 'application/json';
+const protobuf2 = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+
+/** `rows` is asked at each request, so that resources may come and go. */
+export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenApiOptions = {}): OpenApi {
+  const customSchema = options.customSchema ?? (() => undefined);
+  const serverVersion = options.serverVersion ?? 'unversioned';
+  const kept = new Map<string, Promise<Buffer>>();
+  const sizes = new Map<string, number>();
+
+  /** Names the content without making it: a document follows from its rows and the program. */
+  function hashOf(own: readonly ResourceRow[], all: readonly ResourceRow[]): string {
+    const hash = createHash('sha512').update(serverVersion);
+    for (const row of own) {
+      const { strategy: _, convert: __, ...facts } = row;
+      hash.update(JSON.stringify([facts, customSchema(row)]));
+    }
+    hash.update(JSON.stringify(groupVersionsOf(all)));
+    return hash.digest('hex').toUpperCase();
+  }
+
+  async function sources(all: readonly ResourceRow[]): Promise<Sources> {
+    const schema = await loadSchema();
+    return { schema, docs: await schema.loadDocs(), groupVersions: groupVersionsOf(all), customSchema, serverVersion };
+  }
+
+  /** The compressed bytes under a key that changes with the content; concurrent callers share the work. */
+  async function compressed(key: string, make: () => Promise<Buffer>): Promise<Buffer> {
+    const known = kept.get(key);
+    const bytes = known ?? make().then((plain) => promisify(gzip)(plain, { level: 5 }));
+    kept.delete(key);
+    kept.set(key, bytes);
+    if (known) return known;
+    try {
+      sizes.set(key, (await bytes).length);
+    } catch (error) {
+      kept.delete(key);
+      throw error;
+    }
+    for (const oldest of [...sizes.keys()]) {
+      if ([...sizes.values()].reduce((sum, size) => sum + size, 0) <= limitBytes) break;
+      if (oldest === key) continue;
+      sizes.delete(oldest);
+      kept.delete(oldest);
+    }
+    return bytes;
+  }
+
+  async function version3(path: string, query: URLSearchParams, accept: string): Promise<Answer> {
+    const all = rows();
+    if (path === '/openapi/v3') {
+      const byPath = groupBy(all);
+      const paths = Object.fromEntries([...byPath].sort(([a], [b]) => a < b ? -1 : 1)
+        .map(([name, own]) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(own, all)}` }]));
+      const body = Buffer.from(JSON.stringify({ paths }));
+      return { type: json, etag: createHash('sha512').update(body).digest('hex').toUpperCase(), bytes: body };
+    }
+    const name = path.slice('/openapi/v3/'.length);
+    const own = groupBy(all).get(name);
+    if (!own) return { status: 404 };
+    if (choose(accept, [json]) === undefined) return { status: 406 };
+    const etag = hashOf(own, all);
+    const asked = query.get('hash');
+    if (asked !== null && asked !== '' && asked !== etag) return { status: 301, location: `/openapi/v3/${name}?hash=${etag}` };
+    return {
+      type: json, etag, immutable: Boolean(asked),
+      gzipped: await compressed(`3 ${name} ${etag}`, async () => Buffer.from(JSON.stringify(document(3, own, await sources(all))))),
+    };
+  }
+
+  async function version2(accept: string): Promise<Answer> {
+    const type = choose(accept, [json, protobuf2, protobuf2.replace('v2.v1.0', 'v2@v1.0')]);
+    if (type === undefined) return { status: 406 };
+    const all = rows();
+    const etag = hashOf(all, all);
+    const make = async () => document(2, all, await sources(all));
+    if (type === json) return { type, etag, gzipped: await compressed(`2 json ${etag}`, async () => Buffer.from(JSON.stringify(await make()))) };
+    const { encodeDocument } = await import('./v2-protobuf.ts');
+    return { type: protobuf2, etag, gzipped: await compressed(`2 protobuf ${etag}`, async () => encodeDocument(await make())) };
+  }
+
+  return {
+    async handle(target, headers) {
+      const url = new URL(target, 'https://localhost');
+      const path = url.pathname.replace(/\/$/, '');
+      const accept = headerOf(headers, 'accept') || '*/*';
+      const answer = path === '/openapi/v2' ? await version2(accept)
+        : path === '/openapi/v3' || path.startsWith('/openapi/v3/') ? await version3(path, url.searchParams, accept)
+        : { status: 404 };
+      return respond(answer, headers);
+    },
+  };
+}
+
+type Answer =
+  | { status: 404 | 406 }
+  | { status: 301; location: string }
+  | { type: string; etag: string; bytes: Buffer }
+  | { type: string; etag: string; gzipped: Buffer; immutable?: boolean };
+
+async function respond(answer: Answer | { status: number }, headers: Readonly<Record<string, string | string[] | undefined>>): Promise<OpenApiResponse> {
+  const nothing = Buffer.alloc(0);
+  if ('location' in answer) return { status: 301, headers: { location: answer.location }, body: nothing };
+  if ('status' in answer) return { status: answer.status, headers: answer.status === 406 ? { vary: 'Accept' } : {}, body: nothing };
+  const etag = `"${answer.etag}"`;
+  const common: Record<string, string> = { 'content-type': answer.type, etag, 'vary': 'Accept, Accept-Encoding' };
+  if ('immutable' in answer && answer.immutable) {
+    common['cache-control'] = 'public, immutable';
+    common['expires'] = new Date(Date.now() + 365 * 24 * 3600 * 1000).toUTCString();
+  }
+  const asked = headerOf(headers, 'if-none-match').split(',').map((one) => one.trim().replace(/^W\//, ''));
+  if (asked.includes(etag) || asked.includes('*')) return { status: 304, headers: common, body: nothing };
+  if ('bytes' in answer) return { status: 200, headers: common, body: answer.bytes };
+  if (/\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(headerOf(headers, 'accept-encoding'))) {
+    return { status: 200, headers: { ...common, 'content-encoding': 'gzip' }, body: answer.gzipped };
+  }
+  return { status: 200, headers: common, body: await promisify(gunzip)(answer.gzipped) };
+}
+
+function headerOf(headers: Readonly<Record<string, string | string[] | undefined>>, name: string): string {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(', ') : value ?? '';
+}
+
+/** The best offer for an Accept header: by quality, then by the order in which the client lists them. */
+function choose(accept: string, offers: readonly string[]): string | undefined {
+  const clauses = accept.split(',').map((clause) => {
+    const [type = '', ...parameters] = clause.split(';').map((part) => part.trim());
+    const quality = parameters.find((one) => one.startsWith('q='));
+    return { type: type.toLowerCase(), quality: quality === undefined ? 1 : Number(quality.slice(2)) || 0 };
+  }).filter(({ quality }) => quality > 0).sort((a, b) => b.quality - a.quality);
+  for (const { type } of clauses) {
+    const match = offers.find((offer) => type === '*/*' || offer === type || (type.endsWith('/*') && offer.startsWith(type.slice(0, -1))));
+    if (match !== undefined) return match;
+  }
+  return undefined;
+}
+
+/** `api/v1`, `apis/apps/v1` -> the rows in it. */
+function groupBy(rows: readonly ResourceRow[]): Map<string, ResourceRow[]> {
+  return Map.groupBy(rows, (row) => row.group === '' ? `api/${row.version}` : `apis/${row.group}/${row.version}`);
+}
+function groupVersionsOf(rows: readonly ResourceRow[]): { group: string; version: string }[] {
+  return [...new Map(rows.map(({ group, version }) => [`${group}/${version}`, { group, version }])).values()].sort((a, b) => a.group < b.group ? -1 : a.group > b.group ? 1 : a.version < b.version ? -1 : 1);
+}
