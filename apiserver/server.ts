@@ -96,13 +96,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
+/** An address or port that cannot be had; the message is one line that says what to do. */
+export class ListenError extends Error {
+  override name = 'ListenError';
+}
+
 function listen(server: Server, address: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
       const why = error.code === 'EADDRINUSE' ? 'the port is taken; stop what uses it or choose another with --https-port'
         : error.code === 'EADDRNOTAVAIL' ? 'this machine does not have that address'
         : error.code === 'EACCES' ? 'ports below 1024 need more rights' : error.message;
-      reject(new Error(`cannot listen on ${address}:${port}: ${why}`, { cause: error }));
+      reject(new ListenError(`cannot listen on ${address}:${port}: ${why}`, { cause: error }));
     };
     server.once('error', onError);
     server.listen(port, address, () => {

@@ -37,7 +37,7 @@ function fail(error: unknown): never {
     process.stderr.write(`proa: ${error.message}\n`);
     process.exit(2);
   }
-  if (error instanceof StartError || (error instanceof Error && error.name === 'StorageUnavailableError')) {
+  if (error instanceof StartError || (error instanceof Error && ['StorageUnavailableError', 'ListenError'].includes(error.name))) {
     process.stderr.write(`proa: ${error.message}\n`);
     process.exit(1);
   }

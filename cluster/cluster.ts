@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { eventually, withTimeout } from '#machinery/base/abort.ts';
+import { aborted, eventually, withTimeout } from '#machinery/base/abort.ts';
 import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { isNotFound } from '#machinery/api/status.ts';
@@ -119,6 +119,7 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
   // The API server ends last: whoever still writes a status on the way out finds it there.
   const apiserverStop = new AbortController();
   const group = createTaskGroup(signal);
+  group.start('the stop', aborted); // with every component disabled there is still something to wait for
   const { startApiserver } = await import('../apiserver/main.ts');
   const apiserver = await startApiserver(apiserverConfig(config, credentials, bindAddresses), apiserverStop.signal);
   const abortApiserver = async (): Promise<void> => {
