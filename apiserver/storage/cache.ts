@@ -37,9 +37,11 @@ export interface CacheEvent {
 }
 
 export interface CacheWatch extends AsyncIterable<CacheEvent[]> {
-  /** Everything up to here has been handed out; for bookmarks. */
+  /**
+   * For bookmarks: the consumer has dealt with everything for it up to here (it asked for the next batch). Moves on with
+   * the store while the consumer waits, so read it when a bookmark is due.
+   */
   readonly revision: bigint;
-  /** Calls back (at most once per turn) when `revision` moved without an event for this watch. */
   close(): void;
 }
 
@@ -54,7 +56,16 @@ export interface ResourceCache {
    * Changes after `afterRevision`; batches as they come. Throws CompactedError at once when the history no longer
    * reaches back. A watch that is read too slowly is ended with an error after its bounded queue is full.
    */
-  watch(options: { afterRevision: bigint; namespace?: string; name?: string }, signal: AbortSignal): CacheWatch;
+  watch(
+    options: {
+      afterRevision: bigint;
+      namespace?: string;
+      name?: string;
+      /** Only events whose object has, or had just before, this value in a secondary index; the namespace is then not looked at. */
+      index?: { name: string; value: string };
+    },
+    signal: AbortSignal,
+  ): CacheWatch;
 }
 
 export interface WatchCache {
