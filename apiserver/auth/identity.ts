@@ -14,6 +14,11 @@ export const podUidKey = 'authentication.kubernetes.io/pod-uid';
 export const nodeNameKey = 'authentication.kubernetes.io/node-name';
 export const nodeUidKey = 'authentication.kubernetes.io/node-uid';
 
+/** On pods that a kubelet made from a file and only shows to the API. */
+export const mirrorAnnotation = 'kubernetes.io/config.mirror';
+/** What the projected volume of every pod asks for. Such tokens live a year, with a warning after the asked time. */
+export const projectedTokenSeconds = 3607;
+
 const serviceAccountPrefix = 'system:serviceaccount:';
 const nodePrefix = 'system:node:';
 

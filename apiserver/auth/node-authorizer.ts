@@ -5,7 +5,7 @@ import type { Pod } from '#machinery/api/object.ts';
 import type { Backend } from '../backend.ts';
 import type { Authorizer, Decision } from '../filters/seams.ts';
 import type { RequestInfo } from '../request.ts';
-import { nodeOf } from './identity.ts';
+import { mirrorAnnotation, nodeOf } from './identity.ts';
 import { podReferences } from './pod-references.ts';
 import { ruleAllows, type PolicyRule } from './rbac-rules.ts';
 
@@ -20,7 +20,7 @@ export function createNodeAuthorizer(backend: Pick<Backend, 'cached' | 'lookup'>
     const pods = backend.cached('pods', namespace, { name: 'spec.nodeName', value: node }) as readonly unknown[] as readonly Readonly<Pod>[]; // the rows of pods
     return pods.filter((pod) => pod.spec?.nodeName === node);
   }
-  const isMirror = (pod: Readonly<Pod>): boolean => pod.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined;
+  const isMirror = (pod: Readonly<Pod>): boolean => pod.metadata.annotations?.[mirrorAnnotation] !== undefined;
 
   function isRelated(node: string, kind: Kind, namespace: string, name: string): boolean {
     const some = (test: (pod: Readonly<Pod>) => boolean): boolean => podsOn(node, namespace).some((pod) => !isMirror(pod) && test(pod));

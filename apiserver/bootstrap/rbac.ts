@@ -73,7 +73,7 @@ function addSelectors(object: KubeObject, data: RoleData): boolean {
 
 async function ensureBinding(backend: Backend, kind: 'RoleBinding' | 'ClusterRoleBinding', namespace: string, name: string, data: BindingData): Promise<void> {
   const id = kind === 'RoleBinding' ? `rolebindings.${rbacGroup}` : `clusterrolebindings.${rbacGroup}`;
-  const [roleKind = '', roleName = ''] = split(data.roleRef);
+  const [roleKind, roleName] = split(data.roleRef);
   const subjects: Subject[] = data.subjects.map((subject) => (subject.kind === 'ServiceAccount' ? { ...subject } : { ...subject, apiGroup: rbacGroup }));
   const wanted: KubeObject = { apiVersion, kind, metadata: metadata(namespace, name), roleRef: { apiGroup: rbacGroup, kind: roleKind, name: roleName }, subjects };
 

@@ -56,7 +56,7 @@ export function chainAuthorizers(members: readonly Authorizer[]): Authorizer {
 export function authorizeRequest(context: RequestContext, authorizer: Authorizer): Promise<void> | void {
   const { user, info } = context;
   if (user === undefined) throw internalError('authorization before authentication');
-  if (info.isResourceRequest && (info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection')) {
+  if ((info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection') && context.request.url?.includes('Selector=')) {
     info.fieldSelector ??= context.url.searchParams.get('fieldSelector') ?? '';
     info.labelSelector ??= context.url.searchParams.get('labelSelector') ?? '';
   }
