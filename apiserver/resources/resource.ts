@@ -37,7 +37,7 @@ export interface Strategy {
   default?(object: KubeObject): void;
   /** After admission: clears status, sets initial values. */
   prepareForCreate?(object: KubeObject, context: WriteContext): void;
-  /** On the main resource: keeps status from `old`, and what else clients cannot change. Generation is raised by the handler. */
+  /** On the main resource: keeps status from `old`, and what else clients cannot change. Generation is raised by the handler; it holds the old one here, and kinds with a rule of their own may raise it. */
   prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): void;
   validate?(object: KubeObject, context: WriteContext): FieldError[];
   /** `validate` runs on updates too; this is what comes on top. */
@@ -51,6 +51,11 @@ export interface Strategy {
     prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): void;
     validateUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): FieldError[];
   };
+  /** Other subresources that take the whole object (`finalize`, `ephemeralcontainers`, `resize`): what such a write may change. */
+  subresources?: Record<string, {
+    prepareForUpdate(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): void;
+    validateUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): FieldError[];
+  }>;
   /** Metadata.generation: 'spec' raises it when anything beside metadata and status changed; 'none' leaves it out. Default none. */
   generation?: 'spec' | 'none';
   /** PUT of a name that does not exist creates it (upstream's AllowCreateOnUpdate). */

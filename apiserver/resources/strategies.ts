@@ -1,7 +1,67 @@
-// Which strategy rules which kind, by resource id; a kind that is not listed is stored as it comes.
+// Which strategy rules which kind, by resource id; a kind that is not listed is stored as it comes. Built anew for each
+// server, because Services carry an allocator.
+import { badRequest } from '#machinery/api/status.ts';
+import { QuantityError } from '#machinery/api/quantity.ts';
+import { parseApiVersion } from '#machinery/api/object.ts';
+import { deploymentStrategy } from './apps/deployment.ts';
+import { replicaSetStrategy } from './apps/replicaset.ts';
+import { leaseStrategy } from './coordination/lease.ts';
+import { configMapStrategy } from './core/configmap.ts';
+import { endpointsStrategy } from './core/endpoints.ts';
+import { eventStrategy } from './core/event.ts';
+import { namespaceStrategy } from './core/namespace.ts';
+import { nodeStrategy } from './core/node.ts';
+import { podStrategy } from './core/pod.ts';
+import { secretStrategy } from './core/secret.ts';
+import { serviceStrategy } from './core/service.ts';
+import { serviceAccountStrategy } from './core/serviceaccount.ts';
+import { endpointSliceStrategy } from './discovery/endpointslice.ts';
+import { nameIsSubdomain } from './meta.ts';
+import { otherStrategies } from './others.ts';
 import type { RegistryOptions } from './registry.ts';
 import type { Strategy } from './resource.ts';
+import { dropNulls } from './values.ts';
 
-export function strategies(_options: RegistryOptions): Record<string, Strategy> {
-  return {};
+export function strategies(options: RegistryOptions): Record<string, Strategy> {
+  const eventTtl = options.eventTtlSeconds ?? 3600;
+  const made: Record<string, Strategy> = {
+    ...otherStrategies(),
+    'pods': podStrategy,
+    'nodes': nodeStrategy,
+    'services': serviceStrategy(options.allocateService),
+    'namespaces': namespaceStrategy,
+    'configmaps': configMapStrategy,
+    'secrets': secretStrategy,
+    'serviceaccounts': serviceAccountStrategy,
+    'events': eventStrategy(eventTtl, ''),
+    'events.events.k8s.io': eventStrategy(eventTtl, 'events.k8s.io'),
+    'endpoints': endpointsStrategy,
+    'deployments.apps': deploymentStrategy,
+    'replicasets.apps': replicaSetStrategy,
+    'endpointslices.discovery.k8s.io': endpointSliceStrategy,
+    'leases.coordination.k8s.io': leaseStrategy,
+  };
+  return Object.fromEntries(Object.entries(made).map(([id, strategy]) => [id, complete(id, strategy)]));
+}
+
+/** Holds data of any shape, in which null may mean something. */
+const verbatim = new Set(['controllerrevisions.apps', 'customresourcedefinitions.apiextensions.k8s.io']);
+
+/** What holds for all kinds: names are subdomains unless said otherwise, null is the same as missing, bad quantities are bad requests. */
+function complete(id: string, strategy: Strategy): Strategy {
+  const defaults = strategy.default?.bind(strategy);
+  return {
+    validateName: nameIsSubdomain,
+    ...strategy,
+    default(object) {
+      if (!verbatim.has(id)) dropNulls(object);
+      try {
+        defaults?.(object);
+      } catch (error) {
+        if (!(error instanceof QuantityError)) throw error;
+        const { version } = parseApiVersion(object.apiVersion ?? '');
+        throw badRequest(`${object.kind ?? ''} in version "${version}" cannot be handled as a ${object.kind ?? ''}: ${error.message}`);
+      }
+    },
+  };
 }

@@ -1,0 +1,164 @@
+// Pods: what a write may change, graceful deletion, binding. Defaults are in pod-defaults.ts, rules in pod-validation.ts.
+import { dns1123LabelErrors } from '#machinery/api/names.ts';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { conflict } from '#machinery/api/status.ts';
+import { basicStrategy, keepField, keepStatus } from '../basic.ts';
+import { nameIsSubdomain } from '../meta.ts';
+import type { Strategy } from '../resource.ts';
+import { asObject, at, integer, isEmpty, items, need, objects, same, strings, text } from '../values.ts';
+import type { Obj } from '../values.ts';
+import { defaultPod } from './pod-defaults.ts';
+import { qosClassOf } from './pod-qos.ts';
+import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts';
+import { validatePod, validateEphemeralContainersUpdate } from './pod-validation.ts';
+
+/** `2026-01-02T03:04:05Z`: the API's times have whole seconds. */
+const rfc3339 = (now: number): string => new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+
+export interface BindingTarget {
+  nodeName: string;
+  annotations?: Record<string, string>;
+  labels?: Record<string, string>;
+}
+
+/** Assigns the pod to a node, in place. Throws 409 when it may not be assigned (any more). */
+export function bindPod(pod: KubeObject, target: BindingTarget, now: number): void {
+  const metadata = pod.metadata ??= {};
+  const name = metadata.name ?? '';
+  const refuse = (why: string): never => {
+    throw conflict({ group: '', resource: 'pods/binding' }, name, why);
+  };
+  const spec = need(pod, 'spec');
+  if (metadata.deletionTimestamp !== undefined) refuse(`pod ${name} is being deleted, cannot be assigned to a host`);
+  if (text(spec['nodeName']) !== '') refuse(`pod ${name} is already assigned to node ${JSON.stringify(spec['nodeName'])}`);
+  if (items(spec['schedulingGates']).length > 0) refuse(`pod ${name} has non-empty .spec.schedulingGates`);
+  spec['nodeName'] = target.nodeName;
+  const status = need(pod, 'status');
+  delete status['nominatedNodeName'];
+  if (target.annotations && Object.keys(target.annotations).length > 0) metadata.annotations = { ...metadata.annotations, ...target.annotations };
+  if (target.labels && Object.keys(target.labels).length > 0) metadata.labels = { ...metadata.labels, ...target.labels };
+  const conditions = objects(status['conditions']);
+  const scheduled = conditions.find((condition) => condition['type'] === 'PodScheduled');
+  const unchanged = scheduled?.['status'] === 'True' ? scheduled['lastTransitionTime'] : undefined;
+  const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: unchanged ?? rfc3339(now) };
+  status['conditions'] = scheduled ? conditions.map((one) => (one === scheduled ? condition : one)) : [...conditions, condition];
+}
+
+function initialStatus(pod: KubeObject, now: number): Obj {
+  const status: Obj = { phase: 'Pending', qosClass: qosClassOf(pod) };
+  if (items(at(pod, 'spec', 'schedulingGates')).length > 0) {
+    status['conditions'] = [{
+      type: 'PodScheduled', status: 'False', lastTransitionTime: rfc3339(now), reason: 'SchedulingGated',
+      message: 'Scheduling is blocked due to non-empty scheduling gates',
+    }];
+  }
+  return status;
+}
+
+/** matchLabelKeys become expressions on the pod's own label values, so that the scheduler sees plain selectors. */
+function mergeLabelKeys(pod: KubeObject): void {
+  const labels = pod.metadata?.labels ?? {};
+  const add = (term: Obj | undefined, keys: string, operator: 'In' | 'NotIn'): void => {
+    const selector = asObject(term?.['labelSelector']);
+    if (!term || !selector) return;
+    for (const key of strings(term[keys])) {
+      const value = labels[key];
+      if (value === undefined) continue;
+      selector['matchExpressions'] = [...items(selector['matchExpressions']), { key, operator, values: [value] }];
+    }
+  };
+  for (const kind of ['podAffinity', 'podAntiAffinity']) {
+    const affinity = at(pod, 'spec', 'affinity', kind);
+    const terms = [
+      ...objects(at(affinity, 'requiredDuringSchedulingIgnoredDuringExecution')),
+      ...objects(at(affinity, 'preferredDuringSchedulingIgnoredDuringExecution')).map((weighted) => asObject(weighted['podAffinityTerm'])),
+    ];
+    for (const term of terms) {
+      add(term, 'matchLabelKeys', 'In');
+      add(term, 'mismatchLabelKeys', 'NotIn');
+    }
+  }
+  for (const constraint of objects(at(pod, 'spec', 'topologySpreadConstraints'))) add(constraint, 'matchLabelKeys', 'In');
+}
+
+/** Old kubelets drop these; what was known stays known. */
+function keepObserved(status: Obj, old: Obj): void {
+  if (isEmpty(status['qosClass'])) keepField(status, old, 'qosClass');
+  if (isEmpty(status['observedGeneration'])) keepField(status, old, 'observedGeneration');
+  const before = objects(old['conditions']);
+  for (const condition of objects(status['conditions'])) {
+    const index = before.findIndex((one) => one['type'] === condition['type']);
+    const [found] = index < 0 ? [] : before.splice(index, 1);
+    if (isEmpty(condition['observedGeneration']) && !isEmpty(found?.['observedGeneration'])) condition['observedGeneration'] = found?.['observedGeneration'];
+  }
+}
+
+/** Everything but `apply`'s part of the spec as it was; the generation rises when that part changed. */
+function keepAllBut(object: KubeObject, old: Readonly<KubeObject>, apply: (spec: Obj, asked: Obj) => void): void {
+  const asked = asObject(object['spec']) ?? {};
+  const before = asObject(old['spec']) ?? {};
+  const spec: Obj = structuredClone(before);
+  apply(spec, asked);
+  object['spec'] = spec;
+  keepStatus(object, old);
+  const metadata = object.metadata ??= {};
+  for (const field of ['labels', 'annotations', 'finalizers', 'ownerReferences']) keepField(metadata as Obj, (old.metadata ?? {}) as Obj, field);
+  if (!same(spec, before)) metadata.generation = (old.metadata?.generation ?? 0) + 1;
+}
+
+const basic = basicStrategy({ status: true, generation: 'spec', statusMayChange: ['labels', 'annotations', 'finalizers'] });
+
+export const podStrategy: Strategy = {
+  ...basic,
+  validateName: nameIsSubdomain,
+  default: defaultPod,
+  prepareForCreate(object, context) {
+    basic.prepareForCreate?.(object, context);
+    object['status'] = initialStatus(object, context.now);
+    mergeLabelKeys(object);
+  },
+  validate: validatePod,
+  validateUpdate: validatePodUpdate,
+  warnings(object, old) {
+    const name = object.metadata?.name ?? '';
+    const errors = old ? [] : dns1123LabelErrors(name);
+    return errors.length === 0 ? []
+      : [`metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${errors.join(' ')}]`];
+  },
+  status: {
+    prepareForUpdate(object, old, context) {
+      basic.status?.prepareForUpdate?.(object, old, context);
+      delete object.metadata?.deletionTimestamp;
+      keepObserved(need(object, 'status'), asObject(old['status']) ?? {});
+    },
+    validateUpdate: validatePodStatusUpdate,
+  },
+  subresources: {
+    ephemeralcontainers: {
+      prepareForUpdate: (object, old) => keepAllBut(object, old, (spec, asked) => keepField(spec, asked, 'ephemeralContainers')),
+      validateUpdate: validateEphemeralContainersUpdate,
+    },
+  },
+  gracePeriodSeconds(object, asked) {
+    const spec = asObject(object['spec']) ?? {};
+    const phase = at(object, 'status', 'phase');
+    if (text(spec['nodeName']) === '' || phase === 'Failed' || phase === 'Succeeded') return undefined;
+    const period = asked ?? integer(spec['terminationGracePeriodSeconds']) ?? 0;
+    return period === 0 ? undefined : Math.max(period, 1);
+  },
+  fieldLabels: {
+    'spec.nodeName': (object) => text(at(object, 'spec', 'nodeName')),
+    'spec.host': (object) => text(at(object, 'spec', 'nodeName')),
+    'spec.restartPolicy': (object) => text(at(object, 'spec', 'restartPolicy')),
+    'spec.schedulerName': (object) => text(at(object, 'spec', 'schedulerName')),
+    'spec.serviceAccountName': (object) => text(at(object, 'spec', 'serviceAccountName')),
+    'spec.hostNetwork': (object) => String(at(object, 'spec', 'hostNetwork') === true),
+    'status.phase': (object) => text(at(object, 'status', 'phase')),
+    'status.podIP': (object) => text(objects(at(object, 'status', 'podIPs'))[0]?.['ip']),
+    // Accepted upstream, but never filled in.
+    'status.podIPs': () => '',
+    'status.nominatedNodeName': (object) => text(at(object, 'status', 'nominatedNodeName')),
+  },
+  fieldLabelError: (label) => `field label not supported: ${label}`,
+  indexes: { 'spec.nodeName': (object) => [text(at(object, 'spec', 'nodeName'))] },
+};

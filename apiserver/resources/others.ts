@@ -1,0 +1,471 @@
+// Kinds whose rules are little more than data: defaults, what a write may change, generation. Their validation checks
+// metadata (by the handlers) and nothing else yet. Defaults: upstream's pkg/apis/<group>/<version>/defaults.go.
+import { pathSegmentErrors } from '#machinery/api/names.ts';
+import { canonicalQuantity } from '#machinery/api/quantity.ts';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { basicStrategy, keepField, setFirstGeneration } from './basic.ts';
+import type { Basics } from './basic.ts';
+import { defaultClaimSpec, defaultPodTemplate, defaultResourceList, defaultVolumeSource } from './core/pod-defaults.ts';
+import type { NameFunction } from './meta.ts';
+import { scaleOf } from './scale.ts';
+import type { Strategy } from './resource.ts';
+import { asObject, at, entries, forbiddenField, immutable, invalidField, isEmpty, isObject, items, need, objects, same, setEmpty, setMissing, text, unchanged } from './values.ts';
+import type { Obj } from './values.ts';
+
+interface Other extends Basics {
+  default?: (object: Obj) => void;
+  more?: Partial<Strategy>;
+}
+
+export const pathSegmentName: NameFunction = (name, prefix) => pathSegmentErrors(name, prefix);
+
+const replicated = { status: true, generation: 'spec' } as const;
+const noPut = { unconditionalUpdate: false } as const;
+
+/** Fields of a status that upstream always writes, even when they are zero. */
+export function zeroStatus(object: Obj, fields: readonly string[]): void {
+  const status = need(object, 'status');
+  for (const field of fields) setMissing(status, field, 0);
+}
+
+const others: Readonly<Record<string, Other>> = {
+  'apps/statefulsets': { ...replicated, default: defaultStatefulSet, more: { scale: scaleOf('spec.selector'), validateUpdate: statefulSetUpdate } },
+  'apps/daemonsets': { ...replicated, default: defaultDaemonSet, more: { validateUpdate: (object, old) => unchanged('spec.selector', at(object, 'spec', 'selector'), at(old, 'spec', 'selector')) } },
+  'apps/controllerrevisions': { more: { validateUpdate: (object, old) => unchanged('data', object['data'], old['data']) } },
+  '/replicationcontrollers': { ...replicated, default: defaultReplicationController, more: {
+    scale: scaleOf('spec.selector'),
+    fieldLabels: { 'status.replicas': (object) => String(at(object, 'status', 'replicas') ?? 0) },
+    fieldLabelError: (label) => `field label not supported: ${label}`,
+  } },
+  '/podtemplates': { generation: 'spec', default: (object) => defaultPodTemplate(need(object, 'template')) },
+  '/limitranges': { createOnUpdate: true, default: defaultLimitRange },
+  '/resourcequotas': { status: true, default: (object) => {
+    defaultResourceList(at(object, 'spec', 'hard'));
+    defaultResourceList(at(object, 'status', 'hard'));
+    defaultResourceList(at(object, 'status', 'used'));
+    setMissing(object, 'spec', {});
+    setMissing(object, 'status', {});
+  } },
+  '/persistentvolumes': {
+    status: true, default: defaultPersistentVolume,
+    initialStatus: (_, now) => ({ phase: 'Pending', lastPhaseTransitionTime: new Date(now).toISOString().replace(/\.\d+Z$/, 'Z') }),
+  },
+  '/persistentvolumeclaims': { status: true, initialStatus: () => ({ phase: 'Pending' }), default: (object) => {
+    defaultClaimSpec(need(object, 'spec'));
+    setEmpty(need(object, 'status'), 'phase', 'Pending');
+    defaultResourceList(at(object, 'status', 'capacity'));
+    defaultResourceList(at(object, 'status', 'allocatedResources'));
+  } },
+  'batch/jobs': { ...replicated, default: defaultJob, more: {
+    prepareForCreate: prepareJob,
+    validateUpdate: jobUpdate,
+    fieldLabels: { 'status.successful': (object) => String(at(object, 'status', 'succeeded') ?? 0) },
+    fieldLabelError: (label) => `field label "${label}" not supported for Job`,
+  } },
+  'batch/cronjobs': { ...replicated, default: defaultCronJob },
+  'autoscaling/horizontalpodautoscalers': { status: true, default: defaultAutoscaler, initialStatus: () => ({ desiredReplicas: 0 }) },
+  'networking.k8s.io/ingresses': { ...replicated, initialStatus: () => ({ loadBalancer: {} }), default: (object) => {
+    setMissing(object, 'spec', {});
+    setMissing(need(object, 'status'), 'loadBalancer', {});
+  } },
+  'networking.k8s.io/ingressclasses': { generation: 'spec', default: (object) => {
+    setMissing(object, 'spec', {});
+    const parameters = asObject(at(object, 'spec', 'parameters'));
+    if (parameters) setMissing(parameters, 'scope', 'Cluster');
+  }, more: { validateUpdate: (object, old) => unchanged('spec.controller', at(object, 'spec', 'controller'), at(old, 'spec', 'controller')) } },
+  'networking.k8s.io/networkpolicies': { generation: 'spec', default: defaultNetworkPolicy },
+  'networking.k8s.io/ipaddresses': { more: { validateUpdate: (object, old) => unchanged('spec.parentRef', at(object, 'spec', 'parentRef'), at(old, 'spec', 'parentRef')) } },
+  'networking.k8s.io/servicecidrs': { status: true, statusMayChange: [], default: (object) => setMissing(object, 'status', {}) },
+  'policy/poddisruptionbudgets': { ...replicated, ...noPut, default: (object) => {
+    zeroStatus(object, ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods']);
+  }, initialStatus: () => ({ disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 }), more: { validateName: pathSegmentName } },
+  'rbac.authorization.k8s.io/roles': { createOnUpdate: true, default: defaultRules, more: { validateName: pathSegmentName } },
+  'rbac.authorization.k8s.io/clusterroles': { createOnUpdate: true, default: defaultRules, more: { validateName: pathSegmentName } },
+  'rbac.authorization.k8s.io/rolebindings': { createOnUpdate: true, default: defaultBinding, more: { validateName: pathSegmentName, validateUpdate: bindingUpdate } },
+  'rbac.authorization.k8s.io/clusterrolebindings': { createOnUpdate: true, default: defaultBinding, more: { validateName: pathSegmentName, validateUpdate: bindingUpdate } },
+  'storage.k8s.io/storageclasses': { default: (object) => {
+    setMissing(object, 'reclaimPolicy', 'Delete');
+    setMissing(object, 'volumeBindingMode', 'Immediate');
+  }, more: { validateUpdate: (object, old) => ['parameters', 'provisioner', 'reclaimPolicy', 'volumeBindingMode'].flatMap((field) => unchanged(field, object[field], old[field])) } },
+  'storage.k8s.io/volumeattributesclasses': { more: { validateUpdate: (object, old) => ['driverName', 'parameters'].flatMap((field) =>
+    (same(object[field], old[field]) ? [] : [forbiddenField(field, `updates to ${field} are forbidden.`)])) } },
+  'storage.k8s.io/csidrivers': { generation: 'spec', ...noPut, default: defaultCsiDriver },
+  'storage.k8s.io/csinodes': noPut,
+  'storage.k8s.io/csistoragecapacities': { ...noPut, default: (object) => {
+    for (const field of ['capacity', 'maximumVolumeSize']) {
+      const value = object[field];
+      if (typeof value === 'string' || typeof value === 'number') object[field] = canonicalQuantity(value);
+    }
+  }, more: { validateUpdate: (object, old) => ['nodeTopology', 'storageClassName'].flatMap((field) => unchanged(field, object[field], old[field])) } },
+  'storage.k8s.io/volumeattachments': {
+    status: true, statusMayChange: [], ...noPut, initialStatus: () => ({ attached: false }),
+    default: (object) => setMissing(need(object, 'status'), 'attached', false),
+    more: { validateUpdate: (object, old) => unchanged('spec', object['spec'], old['spec']) },
+  },
+  'scheduling.k8s.io/priorityclasses': { default: (object) => {
+    setMissing(object, 'value', 0);
+    setMissing(object, 'preemptionPolicy', 'PreemptLowerPriority');
+  }, more: {
+    // One for ever: no change raises it.
+    prepareForCreate: (object) => setFirstGeneration(object, 'spec'),
+    validateUpdate: (object, old) => [
+      ...(object['value'] === old['value'] ? [] : [forbiddenField('value', 'may not be changed in an update.')]),
+      ...unchanged('preemptionPolicy', object['preemptionPolicy'], old['preemptionPolicy']),
+    ],
+  } },
+  'node.k8s.io/runtimeclasses': { createOnUpdate: true, ...noPut, default: (object) => defaultResourceList(at(object, 'overhead', 'podFixed')),
+    more: { validateUpdate: (object, old) => unchanged('handler', object['handler'], old['handler']) } },
+  'admissionregistration.k8s.io/validatingwebhookconfigurations': { generation: 'spec', ...noPut, default: defaultWebhooks },
+  'admissionregistration.k8s.io/mutatingwebhookconfigurations': { generation: 'spec', ...noPut, default: (object) => {
+    defaultWebhooks(object);
+    for (const webhook of objects(object['webhooks'])) setMissing(webhook, 'reinvocationPolicy', 'Never');
+  } },
+  'admissionregistration.k8s.io/validatingadmissionpolicies': { ...replicated, statusMayChange: [], ...noPut, default: defaultPolicy },
+  'admissionregistration.k8s.io/validatingadmissionpolicybindings': { generation: 'spec', ...noPut, default: defaultPolicyBinding },
+  'admissionregistration.k8s.io/mutatingadmissionpolicies': { generation: 'spec', ...noPut, default: defaultPolicy },
+  'admissionregistration.k8s.io/mutatingadmissionpolicybindings': { generation: 'spec', ...noPut, default: defaultPolicyBinding },
+  'flowcontrol.apiserver.k8s.io/flowschemas': { ...replicated, statusMayChange: [], default: (object) => {
+    setEmpty(need(object, 'spec'), 'matchingPrecedence', 1000);
+    setMissing(object, 'status', {});
+  } },
+  'flowcontrol.apiserver.k8s.io/prioritylevelconfigurations': { ...replicated, statusMayChange: [], default: defaultPriorityLevel },
+  'certificates.k8s.io/certificatesigningrequests': { status: true, more: {
+    validateName: pathSegmentName,
+    prepareForCreate(object, { request }) {
+      const spec = need(object, 'spec');
+      const user = request.user;
+      for (const [field, value] of Object.entries({ username: user?.name, uid: user?.uid, groups: user?.groups, extra: user?.extra })) {
+        if (value === undefined || isEmpty(value)) delete spec[field];
+        else spec[field] = structuredClone(value);
+      }
+      object['status'] = {};
+    },
+    prepareForUpdate(object, old) {
+      keepField(object, old, 'spec');
+      keepField(object, old, 'status');
+    },
+    fieldLabels: { 'spec.signerName': (object) => text(at(object, 'spec', 'signerName')) },
+    fieldLabelError: (label) => `field label not supported: ${label}`,
+  }, default: (object) => setMissing(object, 'status', {}) },
+  'apiextensions.k8s.io/customresourcedefinitions': { ...replicated, ...noPut, default: defaultDefinition, initialStatus: (object) => ({ ...emptyDefinitionStatus(), storedVersions: storageVersions(object) }), more: {
+    validateName: () => [],
+    validate: (object) => {
+      const expected = `${text(at(object, 'spec', 'names', 'plural'))}.${text(at(object, 'spec', 'group'))}`;
+      return object.metadata?.name === expected ? [] : [invalidField('metadata.name', object.metadata?.name ?? '', `must be spec.names.plural+"."+spec.group`)];
+    },
+    prepareForUpdate(object, old) {
+      keepField(object, old, 'status');
+      const status = need(object, 'status');
+      status['storedVersions'] = [...new Set([...items(status['storedVersions']), ...storageVersions(object)])];
+    },
+    validateUpdate: (object, old) => [
+      ...unchanged('spec.group', at(object, 'spec', 'group'), at(old, 'spec', 'group')),
+      ...unchanged('spec.names.plural', at(object, 'spec', 'names', 'plural'), at(old, 'spec', 'names', 'plural')),
+    ],
+  } },
+  'apiregistration.k8s.io/apiservices': { status: true, statusMayChange: [], ...noPut, initialStatus: apiServiceStatus, default: (object) => {
+    setMissing(object, 'status', {});
+    const service = asObject(at(object, 'spec', 'service'));
+    if (service) setMissing(service, 'port', 443);
+  }, more: { validateName: () => [], validate: (object) => {
+    const expected = `${text(at(object, 'spec', 'version'))}.${text(at(object, 'spec', 'group'))}`;
+    return object.metadata?.name === expected ? [] : [invalidField('metadata.name', object.metadata?.name ?? '', `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(expected)}`)];
+  } } },
+  'resource.k8s.io/deviceclasses': { generation: 'spec' },
+  'resource.k8s.io/resourceclaims': { status: true, statusMayChange: [], default: (object) => setMissing(object, 'status', {}),
+    more: { validateUpdate: (object, old) => unchanged('spec', object['spec'], old['spec']) } },
+  'resource.k8s.io/resourceclaimtemplates': { more: { validateUpdate: (object, old) => unchanged('spec', object['spec'], old['spec']) } },
+  'resource.k8s.io/resourceslices': { generation: 'spec', more: {
+    validateUpdate: (object, old) => [['pool', 'name'], ['driver'], ['nodeName']].flatMap((path) => unchanged(`spec.${path.join('.')}`, at(object, 'spec', ...path), at(old, 'spec', ...path))),
+    fieldLabels: { 'spec.driver': (object) => text(at(object, 'spec', 'driver')), 'spec.nodeName': (object) => text(at(object, 'spec', 'nodeName')) },
+    fieldLabelError: (label) => `field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: ${label}`,
+  } },
+};
+
+/** By resource id. */
+export function otherStrategies(): Record<string, Strategy> {
+  const made: Record<string, Strategy> = {};
+  for (const [name, { default: defaults, more, ...basics }] of Object.entries(others)) {
+    const [group = '', resource = ''] = name.split('/');
+    const basic = basicStrategy(basics);
+    const prepareForCreate = more?.prepareForCreate;
+    made[group === '' ? resource : `${resource}.${group}`] = {
+      ...basic, ...more,
+      ...(defaults ? { default: defaults } : {}),
+      // A kind's own step comes on top of the common one.
+      ...(prepareForCreate ? { prepareForCreate: (object, context) => {
+        basic.prepareForCreate?.(object, context);
+        prepareForCreate(object, context);
+      } } : {}),
+    };
+  }
+  return made;
+}
+
+function defaultStatefulSet(object: Obj): void {
+  const spec = need(object, 'spec');
+  setEmpty(spec, 'podManagementPolicy', 'OrderedReady');
+  const update = need(spec, 'updateStrategy');
+  if (isEmpty(update['type'])) {
+    update['type'] = 'RollingUpdate';
+    setMissing(update, 'rollingUpdate', { partition: 0 });
+  }
+  const rolling = asObject(update['rollingUpdate']);
+  if (rolling && update['type'] === 'RollingUpdate') setMissing(rolling, 'partition', 0);
+  const retention = need(spec, 'persistentVolumeClaimRetentionPolicy');
+  setEmpty(retention, 'whenDeleted', 'Retain');
+  setEmpty(retention, 'whenScaled', 'Retain');
+  setMissing(spec, 'replicas', 1);
+  setMissing(spec, 'revisionHistoryLimit', 10);
+  defaultPodTemplate(need(spec, 'template'));
+  for (const claim of objects(spec['volumeClaimTemplates'])) {
+    setMissing(claim, 'apiVersion', 'v1');
+    setMissing(claim, 'kind', 'PersistentVolumeClaim');
+    setMissing(claim, 'metadata', {});
+    defaultClaimSpec(need(claim, 'spec'));
+    setEmpty(need(claim, 'status'), 'phase', 'Pending');
+  }
+  zeroStatus(object, ['replicas', 'availableReplicas']);
+}
+const statefulSetMayChange = new Set(['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy', 'minReadySeconds']);
+function statefulSetUpdate(object: KubeObject, old: Readonly<KubeObject>): ReturnType<NonNullable<Strategy['validateUpdate']>> {
+  const fixed = (spec: unknown): Obj => Object.fromEntries(entries(spec).filter(([name]) => !statefulSetMayChange.has(name)));
+  return same(fixed(object['spec']), fixed(old['spec'])) ? [] : [forbiddenField('spec',
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")];
+}
+
+function defaultDaemonSet(object: Obj): void {
+  const spec = need(object, 'spec');
+  const update = need(spec, 'updateStrategy');
+  setEmpty(update, 'type', 'RollingUpdate');
+  if (update['type'] === 'RollingUpdate') {
+    const rolling = need(update, 'rollingUpdate');
+    setMissing(rolling, 'maxUnavailable', 1);
+    setMissing(rolling, 'maxSurge', 0);
+  }
+  setMissing(spec, 'revisionHistoryLimit', 10);
+  defaultPodTemplate(need(spec, 'template'));
+  zeroStatus(object, ['currentNumberScheduled', 'numberMisscheduled', 'desiredNumberScheduled', 'numberReady']);
+}
+
+function defaultReplicationController(object: Obj): void {
+  const spec = need(object, 'spec');
+  const labels = asObject(at(spec, 'template', 'metadata', 'labels'));
+  if (labels && Object.keys(labels).length > 0) {
+    if (entries(spec['selector']).length === 0) spec['selector'] = { ...labels };
+    const metadata = need(object, 'metadata');
+    if (entries(metadata['labels']).length === 0) metadata['labels'] = { ...labels };
+  }
+  setMissing(spec, 'replicas', 1);
+  if (isObject(spec['template'])) defaultPodTemplate(spec['template']);
+  zeroStatus(object, ['replicas']);
+}
+
+function defaultLimitRange(object: Obj): void {
+  for (const limit of objects(at(object, 'spec', 'limits'))) {
+    for (const field of ['max', 'min', 'default', 'defaultRequest', 'maxLimitRequestRatio']) defaultResourceList(limit[field]);
+    if (limit['type'] !== 'Container') continue;
+    fill(limit, 'default', limit['max']);
+    fill(limit, 'defaultRequest', limit['default']);
+    fill(limit, 'defaultRequest', limit['min']);
+  }
+}
+function fill(object: Obj, field: string, from: unknown): void {
+  for (const [name, value] of entries(from)) setMissing(need(object, field), name, value);
+}
+
+function defaultPersistentVolume(object: Obj): void {
+  const spec = need(object, 'spec');
+  setEmpty(need(object, 'status'), 'phase', 'Pending');
+  setEmpty(spec, 'persistentVolumeReclaimPolicy', 'Retain');
+  setMissing(spec, 'volumeMode', 'Filesystem');
+  defaultResourceList(spec['capacity']);
+  for (const name in spec) {
+    const source = asObject(spec[name]);
+    if (source) defaultVolumeSource(name, source);
+  }
+}
+
+function defaultJob(object: Obj): void {
+  const spec = need(object, 'spec');
+  if (spec['completions'] === undefined && spec['parallelism'] === undefined) spec['completions'] = 1;
+  setMissing(spec, 'parallelism', 1);
+  setMissing(spec, 'backoffLimit', spec['backoffLimitPerIndex'] === undefined ? 6 : 2_147_483_647);
+  const labels = asObject(at(spec, 'template', 'metadata', 'labels'));
+  const metadata = need(object, 'metadata');
+  if (labels && Object.keys(labels).length > 0 && entries(metadata['labels']).length === 0) metadata['labels'] = { ...labels };
+  setMissing(spec, 'completionMode', 'NonIndexed');
+  setMissing(spec, 'suspend', false);
+  setMissing(spec, 'podReplacementPolicy', spec['podFailurePolicy'] === undefined ? 'TerminatingOrFailed' : 'Failed');
+  setMissing(spec, 'manualSelector', false);
+  for (const rule of objects(at(spec, 'podFailurePolicy', 'rules'))) {
+    for (const pattern of objects(rule['onPodConditions'])) setEmpty(pattern, 'status', 'True');
+  }
+  defaultPodTemplate(need(spec, 'template'));
+  setMissing(object, 'status', {});
+}
+function prepareJob(object: KubeObject): void {
+  const spec = need(object, 'spec');
+  const { name = '', uid = '' } = object.metadata ?? {};
+  if (spec['manualSelector'] === true) return;
+  const labels = need(need(need(spec, 'template'), 'metadata'), 'labels');
+  const generated: Record<string, string> = { 'controller-uid': uid, 'job-name': name, 'batch.kubernetes.io/controller-uid': uid, 'batch.kubernetes.io/job-name': name };
+  for (const [key, value] of Object.entries(generated)) setMissing(labels, key, value);
+  need(need(spec, 'selector'), 'matchLabels')['batch.kubernetes.io/controller-uid'] = uid;
+}
+function jobUpdate(object: KubeObject, old: Readonly<KubeObject>): ReturnType<NonNullable<Strategy['validateUpdate']>> {
+  const fields = ['selector', 'completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'managedBy', 'successPolicy'];
+  const errors = fields.flatMap((field) => unchanged(`spec.${field}`, at(object, 'spec', field), at(old, 'spec', field)));
+  const completions = at(object, 'spec', 'completions');
+  if (!same(completions, at(old, 'spec', 'completions'))) {
+    if (at(object, 'spec', 'completionMode') !== 'Indexed') errors.push(invalidField('spec.completions', completions ?? null, immutable));
+    else if (completions !== at(object, 'spec', 'parallelism')) errors.push(invalidField('spec.completions', completions ?? null, 'can only be modified in tandem with spec.parallelism'));
+  }
+  // A suspended job that never ran may have its pod template's scheduling directives changed (a controller's business).
+  const untouched = at(old, 'spec', 'suspend') === true && at(old, 'status', 'startTime') === undefined;
+  if (!untouched) errors.push(...unchanged('spec.template', at(object, 'spec', 'template'), at(old, 'spec', 'template')));
+  return errors;
+}
+
+function defaultCronJob(object: Obj): void {
+  const spec = need(object, 'spec');
+  setEmpty(spec, 'concurrencyPolicy', 'Allow');
+  setMissing(spec, 'suspend', false);
+  setMissing(spec, 'successfulJobsHistoryLimit', 3);
+  setMissing(spec, 'failedJobsHistoryLimit', 1);
+  const job = need(spec, 'jobTemplate');
+  setMissing(job, 'metadata', {});
+  defaultPodTemplate(need(need(job, 'spec'), 'template'));
+  setMissing(object, 'status', {});
+}
+
+function defaultAutoscaler(object: Obj): void {
+  const spec = need(object, 'spec');
+  setMissing(spec, 'minReplicas', 1);
+  if (items(spec['metrics']).length === 0) {
+    spec['metrics'] = [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } }];
+  }
+  const behavior = asObject(spec['behavior']);
+  if (behavior) {
+    const percent = { type: 'Percent', value: 100, periodSeconds: 15 };
+    const up = need(behavior, 'scaleUp');
+    setMissing(up, 'stabilizationWindowSeconds', 0);
+    setMissing(up, 'selectPolicy', 'Max');
+    setMissing(up, 'policies', [{ type: 'Pods', value: 4, periodSeconds: 15 }, percent]);
+    const down = need(behavior, 'scaleDown');
+    setMissing(down, 'selectPolicy', 'Max');
+    setMissing(down, 'policies', [{ ...percent }]);
+  }
+  zeroStatus(object, ['desiredReplicas']);
+}
+
+function defaultNetworkPolicy(object: Obj): void {
+  const spec = need(object, 'spec');
+  setMissing(spec, 'podSelector', {});
+  if (items(spec['policyTypes']).length === 0) spec['policyTypes'] = items(spec['egress']).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+  for (const rule of [...objects(spec['ingress']), ...objects(spec['egress'])]) {
+    for (const port of objects(rule['ports'])) setMissing(port, 'protocol', 'TCP');
+  }
+}
+
+/** Upstream prints missing rules as null; an empty list reads the same everywhere. */
+function defaultRules(object: Obj): void {
+  setMissing(object, 'rules', []);
+}
+function defaultBinding(object: Obj): void {
+  const group = 'rbac.authorization.k8s.io';
+  setEmpty(need(object, 'roleRef'), 'apiGroup', group);
+  for (const subject of objects(object['subjects'])) {
+    if (subject['kind'] === 'User' || subject['kind'] === 'Group') setEmpty(subject, 'apiGroup', group);
+  }
+}
+function bindingUpdate(object: KubeObject, old: Readonly<KubeObject>): ReturnType<NonNullable<Strategy['validateUpdate']>> {
+  return same(object['roleRef'], old['roleRef']) ? [] : [invalidField('roleRef', object['roleRef'], 'cannot change roleRef')];
+}
+
+function defaultCsiDriver(object: Obj): void {
+  const spec = need(object, 'spec');
+  setMissing(spec, 'attachRequired', true);
+  for (const field of ['podInfoOnMount', 'storageCapacity', 'requiresRepublish', 'seLinuxMount']) setMissing(spec, field, false);
+  setMissing(spec, 'fsGroupPolicy', 'ReadWriteOnceWithFSType');
+  if (items(spec['volumeLifecycleModes']).length === 0) spec['volumeLifecycleModes'] = ['Persistent'];
+}
+
+function defaultWebhooks(object: Obj): void {
+  for (const webhook of objects(object['webhooks'])) {
+    setMissing(webhook, 'failurePolicy', 'Fail');
+    setMissing(webhook, 'matchPolicy', 'Equivalent');
+    setMissing(webhook, 'namespaceSelector', {});
+    setMissing(webhook, 'objectSelector', {});
+    setMissing(webhook, 'timeoutSeconds', 10);
+    const service = asObject(at(webhook, 'clientConfig', 'service'));
+    if (service) setMissing(service, 'port', 443);
+    for (const rule of objects(webhook['rules'])) setMissing(rule, 'scope', '*');
+  }
+}
+function defaultMatchResources(match: Obj): void {
+  setMissing(match, 'matchPolicy', 'Equivalent');
+  setMissing(match, 'namespaceSelector', {});
+  setMissing(match, 'objectSelector', {});
+  for (const rule of [...objects(match['resourceRules']), ...objects(match['excludeResourceRules'])]) setMissing(rule, 'scope', '*');
+}
+function defaultPolicy(object: Obj): void {
+  const spec = need(object, 'spec');
+  setMissing(spec, 'failurePolicy', 'Fail');
+  const match = asObject(spec['matchConstraints']);
+  if (match) defaultMatchResources(match);
+  if (object['kind'] === 'ValidatingAdmissionPolicy') setMissing(object, 'status', {});
+}
+function defaultPolicyBinding(object: Obj): void {
+  const match = asObject(at(object, 'spec', 'matchResources'));
+  if (match) defaultMatchResources(match);
+}
+
+function defaultPriorityLevel(object: Obj): void {
+  const spec = need(object, 'spec');
+  const exempt = asObject(spec['exempt']);
+  if (exempt) {
+    setMissing(exempt, 'nominalConcurrencyShares', 0);
+    setMissing(exempt, 'lendablePercent', 0);
+  }
+  const limited = asObject(spec['limited']);
+  if (limited) {
+    setMissing(limited, 'nominalConcurrencyShares', 30);
+    setMissing(limited, 'lendablePercent', 0);
+    const queuing = asObject(at(limited, 'limitResponse', 'queuing'));
+    if (queuing) {
+      setEmpty(queuing, 'handSize', 8);
+      setEmpty(queuing, 'queues', 64);
+      setEmpty(queuing, 'queueLengthLimit', 50);
+    }
+  }
+  setMissing(object, 'status', {});
+}
+
+function defaultDefinition(object: Obj): void {
+  const spec = need(object, 'spec');
+  const names = need(spec, 'names');
+  const kind = text(names['kind']);
+  setEmpty(names, 'singular', kind.toLowerCase());
+  if (kind !== '') setEmpty(names, 'listKind', `${kind}List`);
+  setMissing(spec, 'conversion', { strategy: 'None' });
+  const service = asObject(at(spec, 'conversion', 'webhook', 'clientConfig', 'service'));
+  if (service) setMissing(service, 'port', 443);
+  const status = need(object, 'status');
+  for (const [name, value] of Object.entries(emptyDefinitionStatus())) setMissing(status, name, value);
+  if (items(status['storedVersions']).length === 0) status['storedVersions'] = storageVersions(object);
+}
+function emptyDefinitionStatus(): Obj {
+  return { acceptedNames: { kind: '', plural: '' }, conditions: [] };
+}
+function storageVersions(object: Obj): string[] {
+  return objects(at(object, 'spec', 'versions')).filter((version) => version['storage'] === true).map((version) => text(version['name']));
+}
+
+function apiServiceStatus(object: KubeObject, now: number): Obj {
+  if (isObject(at(object, 'spec', 'service'))) return {};
+  return { conditions: [{
+    type: 'Available', status: 'True', lastTransitionTime: new Date(now).toISOString().replace(/\.\d+Z$/, 'Z'),
+    reason: 'Local', message: 'Local APIServices are always available',
+  }] };
+}
