@@ -1,0 +1,130 @@
+// The service proxy as a component: watches Services and EndpointSlices and keeps the kernel's rules equal to them.
+import { describeFlags, UsageError } from '#machinery/base/flags.ts';
+import { sleep } from '#machinery/base/clock.ts';
+import { createTaskGroup } from '#machinery/base/group.ts';
+import { createLogger } from '#machinery/base/log.ts';
+import { createClient } from '#machinery/client/client.ts';
+import { createInformer } from '#machinery/client/informer.ts';
+import { endpointSlices, nodes, services } from '#machinery/client/resources.ts';
+import type { Client } from '#machinery/client/types.ts';
+import { RuleWriter } from './apply.ts';
+import { flags, readConfig, type ProxyConfig } from './config.ts';
+import { createHost } from './host.ts';
+import { buildRules } from './rules.ts';
+import { servicePorts, type ServicePort } from './services.ts';
+
+const log = createLogger('proxy');
+
+/** Runs until the signal aborts; `onReady` after the first complete write. The rules stay behind: see `cleanup`. */
+export async function run(config: ProxyConfig, signal: AbortSignal, onReady?: () => void): Promise<void> {
+  const client = createClient(config.client);
+  try {
+    await runWith(client, config, signal, onReady);
+  } finally {
+    client.close();
+  }
+}
+
+/** `run` over a client that is there already. */
+export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'>, signal: AbortSignal, onReady?: () => void): Promise<void> {
+  const serviceInformer = createInformer(client, services, { labelSelector: '!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name' });
+  const sliceInformer = createInformer(client, endpointSlices, { labelSelector: '!service.kubernetes.io/headless,kubernetes.io/service-name' });
+  const nodeInformer = createInformer(client, nodes, { fieldSelector: `metadata.name=${config.nodeName}` });
+  const writer = new RuleWriter('IPv4', config.netns);
+  const host = createHost(config.netns);
+  let wanted = true;
+  let wake: () => void = () => undefined;
+  const changed = (): void => {
+    wanted = true;
+    wake();
+  };
+  serviceInformer.onChange(changed);
+  sliceInformer.onChange(changed);
+  let zone: string | undefined;
+  nodeInformer.onChange(({ object }) => {
+    const now = object.metadata.name === config.nodeName ? object.metadata.labels?.['topology.kubernetes.io/zone'] : zone;
+    if (now !== zone) changed();
+    zone = now;
+  });
+
+  const group = createTaskGroup(signal);
+  for (const informer of [serviceInformer, sliceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (own) => informer.run(own));
+  group.start('rules', async (own) => {
+    await Promise.all([serviceInformer.waitForSync(own), sliceInformer.waitForSync(own), host.prepare(config, own)]);
+    let applied: ServicePort[] = [];
+    let ready = false;
+    let checkAt = Date.now() + config.syncPeriodMs;
+    while (!own.aborted) {
+      let pauseMs = config.minSyncMs;
+      if (wanted) {
+        wanted = false;
+        const startedAt = Date.now();
+        const ports = servicePorts(serviceInformer.list(), sliceInformer.list(), config.nodeName, 'IPv4');
+        try {
+          const chains = await writer.apply(buildRules({ ...config, family: 'IPv4', ports, zone, randomFully: true }), own);
+          const tookMs = Date.now() - startedAt;
+          if (chains > 0) log.info('rules written', { chains, services: ports.length, tookMs });
+          await host.forgetFlows(applied, ports, own);
+          applied = ports;
+          if (!ready) onReady?.();
+          ready = true;
+          pauseMs = Math.max(pauseMs, 4 * tookMs); // a large cluster must not keep a core busy with this
+        } catch (error) {
+          if (own.aborted) return;
+          log.error('rules not written', { error, retryMs: config.syncPeriodMs });
+          wanted = true;
+          pauseMs = config.syncPeriodMs;
+        }
+        await sleep(pauseMs, own).catch(() => undefined); // the loop's condition sees the abort
+        continue;
+      }
+      await idle(Math.max(0, checkAt - Date.now()), own);
+      if (!wanted && !own.aborted && Date.now() >= checkAt) {
+        if (!(await intact(own))) wanted = true;
+        checkAt = Date.now() + config.syncPeriodMs;
+      }
+    }
+  });
+  await group.wait();
+
+  async function intact(own: AbortSignal): Promise<boolean> {
+    try {
+      return await writer.intact(own);
+    } catch (error) {
+      if (!own.aborted) log.warn('rules not checked', { error });
+      return true;
+    }
+  }
+  /** Until a change comes, the time is over, or the signal aborts. */
+  async function idle(ms: number, own: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    if (wanted) return;
+    const timer = sleep(ms, AbortSignal.any([own, stop.signal])).catch(() => undefined); // any of the three ends is looked at by the loop
+    await Promise.race([woken, timer]);
+    stop.abort();
+    await timer;
+  }
+}
+
+/** Removes every chain, jump and route of ours from the machine. */
+export async function cleanup(signal: AbortSignal, netns?: string): Promise<void> {
+  await new RuleWriter('IPv4', netns).cleanup(signal);
+  await createHost(netns).removeRoutes(signal);
+}
+
+if (import.meta.main) {
+  try {
+    const args = process.argv.slice(2);
+    const stop = new AbortController();
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+    if (args.includes('--help')) process.stdout.write(`Usage: proa proxy FLAGS\n\n${describeFlags(flags)}\n\n  --cleanup  Remove every rule of ours and end.\n`);
+    else if (args.includes('--cleanup')) await cleanup(stop.signal);
+    else await run(await readConfig(args), stop.signal, () => log.info('proxy ready'));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
