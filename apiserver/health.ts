@@ -52,9 +52,10 @@ export class Health {
   }
 
   #run(checks: readonly Check[], signal: AbortSignal): Promise<{ name: string; error: string | undefined }[]> {
-    return Promise.all(checks.map(async ({ name, check }) => {
+    return Promise.all(checks.map(async (one) => {
+      const { name } = one;
       try {
-        await check(signal);
+        await one.check(signal);
         return { name, error: undefined };
       } catch (error) {
         return { name, error: error instanceof Error ? error.message : String(error) };

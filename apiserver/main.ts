@@ -8,24 +8,29 @@ import { createOpenidDocuments } from './auth/openid.ts';
 import { createReviewHandlers } from './auth/reviews.ts';
 import { createTokenRequestHandler } from './auth/token-request.ts';
 import { createBootstrap } from './bootstrap/bootstrap.ts';
-import { runCompaction } from './compaction.ts';
 import { createDiscovery } from './discovery/serve.ts';
+import { versionInfo } from './discovery/version.ts';
 import { createAuthenticator } from './filters/authn.ts';
 import { createAuthorizer } from './filters/authz.ts';
 import { createBackend } from './handlers/backend.ts';
+import { createKubelets } from './handlers/kubelets.ts';
 import { Snapshots } from './handlers/list.ts';
+import { createPodHandlers } from './handlers/pods.ts';
 import { ServedResources } from './handlers/served.ts';
 import type { Served } from './handlers/served.ts';
 import { ObjectStore } from './handlers/store.ts';
 import { Health } from './health.ts';
 import { RequestMetrics } from './metrics.ts';
+import type { OpenApi } from './openapi/openapi.ts';
 import { builtinRows } from './resources/registry.ts';
 import { startServer } from './server.ts';
+import { runCompaction } from './storage/compaction.ts';
 import { openSqlite } from './storage/sqlite.ts';
 import type { Storage } from './storage/storage.ts';
 import { createWatchCache } from './storage/watch-cache.ts';
 
 const log = createLogger('apiserver');
+const compactEveryMs = 300_000;
 
 async function openStorage(config: ApiserverConfig): Promise<Storage> {
   const { storage } = config;
@@ -60,6 +65,11 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
       if (!store) stores.set(served, store = new ObjectStore(served, storeDeps));
       return store;
     };
+    const storeOfId = (id: string): ObjectStore => {
+      const served = resources.byId(id);
+      if (!served) throw new Error(`no such resource: ${id}`);
+      return storeOf(served);
+    };
     const backend: Backend = createBackend({ resources, cache, storage, storeOf, signal: inner });
     const deps: ServerDeps = { config, backend, signal: inner };
 
@@ -70,6 +80,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const customHandlers = new Map<string, CustomHandler>([
       ...createReviewHandlers(config.serviceAccount, authenticator.tokens, authorizer),
       ['serviceaccounts/token', createTokenRequestHandler(deps)],
+      ...createPodHandlers({ pods: () => storeOfId('pods'), budgets: () => (resources.byId('poddisruptionbudgets.policy') ? storeOfId('poddisruptionbudgets.policy') : undefined) }),
     ]);
 
     const health = new Health();
@@ -77,14 +88,18 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     let port = config.httpsPort;
     const address = (): string => `${config.advertiseAddress}:${port}`;
     const openid = createOpenidDocuments(config, address);
+    let openapi: Promise<OpenApi> | undefined;
     const server = await startServer({
       addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
       authenticator, authorizer, health, metrics,
-      api: { resources, cache, storage, snapshots: new Snapshots(), authorizer, customHandlers, storeOf },
+      api: { resources, cache, storage, snapshots: new Snapshots(), authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),
-      async document(path) {
+      async document(path, request) {
         const found = openid(path);
-        return found && { contentType: found.contentType, body: found.body, headers: { 'Cache-Control': found.cacheControl } };
+        if (found) return { status: 200, headers: { 'Content-Type': found.contentType, 'Cache-Control': found.cacheControl }, body: found.body };
+        if (!path.startsWith('/openapi/')) return undefined;
+        openapi ??= import('./openapi/openapi.ts').then(({ createOpenApi }) => createOpenApi(() => resources.rows(), { serverVersion: versionInfo.gitVersion }));
+        return (await openapi).handle(request.url ?? path, request.headers);
       },
       debug: () => ({ storage: storage.engine, revision: String(cache.revision()), objects: Object.fromEntries(resources.all().map(({ id, stored }) => [id, stored?.cache.count() ?? 0])) }),
     });
@@ -95,7 +110,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const ready = bootstrap(steps, health, inner);
     ready.catch(() => undefined); // reported through `ready` and `stopped`
 
-    const compacting = runCompaction(storage, inner);
+    const compacting = runCompaction(storage, compactEveryMs, inner);
     const stopped = (async () => {
       const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
       try {

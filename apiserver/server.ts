@@ -39,8 +39,8 @@ export interface ServerOptions {
   discovery: Discovery;
   health: Health;
   metrics: RequestMetrics;
-  /** Further documents by path: OpenID discovery, OpenAPI. Undefined: not served. */
-  document(path: string, request: IncomingMessage): Promise<{ contentType: string; body: Buffer; headers?: Record<string, string> } | undefined>;
+  /** Further documents: OpenID discovery, OpenAPI. Undefined: not served. */
+  document(path: string, request: IncomingMessage): Promise<{ status: number; headers: Record<string, string>; body: Buffer } | undefined>;
   /** State for /debug/. */
   debug(): Record<string, unknown>;
 }
@@ -119,7 +119,7 @@ function listen(server: Server, address: string, port: number): Promise<void> {
 
 interface Chain {
   request: RequestListener;
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   drain(): Promise<void>;
 }
 
@@ -283,13 +283,9 @@ async function createOther(options: ServerOptions): Promise<RequestListener> {
       pageNotFound(response);
       return;
     }
-    for (const [name, value] of Object.entries(document.headers ?? {})) response.setHeader(name, value);
-    const etag = document.headers?.['ETag'];
-    if (etag !== undefined && request.headers['if-none-match'] === etag) {
-      response.status(304).end();
-      return;
-    }
-    await send(new RequestState(request), response, 200, document.contentType, [document.body]);
+    for (const [name, value] of Object.entries(document.headers)) response.setHeader(name, value);
+    if (document.status === 304) response.status(304).end();
+    else await send(new RequestState(request), response, document.status, String(response.getHeader('Content-Type') ?? 'application/json'), [document.body]);
   });
   app.use((error: unknown, request: IncomingMessage, response: ServerResponse, _next: () => void) => {
     writeError(response, error, { path: request.url });

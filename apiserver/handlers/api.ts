@@ -1,20 +1,24 @@
 // Requests for resources, after the filters: from the request info to the handler of the verb.
 import type { ServerResponse } from 'node:http';
-import { StatusError, unsupportedMediaType, badRequest } from '#machinery/api/status.ts';
+import { badRequest, notFound, StatusError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import { forbiddenFor } from '../filters/forbidden.ts';
 import type { Authorizer } from '../filters/seams.ts';
-import type { CustomHandler } from '../backend.ts';
+import type { Backend, CustomHandler } from '../backend.ts';
 import { applyJsonPatch } from '../patch/json.ts';
 import { applyMergePatch } from '../patch/merge.ts';
+import { applyStrategicPatch } from '../patch/strategic.ts';
 import type { WatchCache } from '../storage/cache.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readBody } from './body.ts';
+import type { Schema } from '#machinery/schema/schema.ts';
 import { asKind, parseBody, parseJson } from './decode.ts';
 import { notOlderThan } from './freshness.ts';
 import { listObjects, respondList } from './list.ts';
+import type { Kubelets } from './kubelets.ts';
 import type { Snapshots } from './list.ts';
 import { negotiateInput, negotiateOutput, unsupportedBody } from './negotiate.ts';
+import type { BodyFormat } from './negotiate.ts';
 import { deleteOptions, listOptions, writeOptions } from './options.ts';
 import { respond } from './respond.ts';
 import { selectionOf } from './selection.ts';
@@ -23,7 +27,6 @@ import type { ObjectStore, Writable, WriteRequest } from './store.ts';
 import { serveSubresource } from './subresources.ts';
 import { objectJson } from './table.ts';
 import { serveWatch } from './watch.ts';
-import { notFound as notFoundError } from '#machinery/api/status.ts';
 
 export interface ApiDeps {
   readonly resources: ServedResources;
@@ -32,7 +35,8 @@ export interface ApiDeps {
   readonly snapshots: Snapshots;
   readonly authorizer: Authorizer;
   readonly customHandlers: ReadonlyMap<string, CustomHandler>;
-  /** The URL's caller's store of a resource. */
+  readonly kubelets: Kubelets;
+  readonly backend: Backend;
   storeOf(served: Served): ObjectStore;
 }
 
@@ -102,7 +106,7 @@ async function get({ deps, context, response, served, namespace }: ApiRequest): 
   else if (!/^\d+$/.test(version)) throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`);
   else if (version !== '0') await notOlderThan(deps.cache, BigInt(version), context.signal);
   const cached = stored.cache.get(namespace, name);
-  if (!cached) throw notFoundError(served.name, name);
+  if (!cached) throw notFound(served.name, name);
   return respond(context, response, form, 200, objectJson(served.row, served.view(cached), form.transform, context.query, Date.now()));
 }
 
@@ -132,7 +136,7 @@ export function writeRequest({ context, namespace }: ApiRequest, name: string, s
 }
 
 /** The body as an object of the row's kind, with its defaults. Called again for each attempt: writes change what they get. */
-export async function decodeBody(request: ApiRequest, raw: Buffer, format: 'json' | 'yaml'): Promise<Writable> {
+export async function decodeBody(request: ApiRequest, raw: Buffer, format: BodyFormat): Promise<Writable> {
   const { row } = request.served;
   const object = asKind(await parseBody(raw, format), row);
   row.strategy.default?.(object);
@@ -199,10 +203,11 @@ export const patchTypes = ['application/json-patch+json', 'application/merge-pat
 type PatchType = (typeof patchTypes)[number];
 
 /** Reads and checks a patch; the result makes the patched document from the current one. */
-export async function readPatch(request: ApiRequest): Promise<{ options: ReturnType<typeof writeOptions>; apply(current: Readonly<Writable>): Promise<unknown> }> {
-  const { context, served } = request;
+export async function readPatch(request: ApiRequest, kind = kindOf(request.served)): Promise<{ options: ReturnType<typeof writeOptions>; apply: (current: Readonly<Writable>) => Promise<unknown> }> {
+  const { context } = request;
+  const schemaType = (await loadTypes()).typeFor(kind.group, kind.version, kind.kind);
   const contentType = (context.request.headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '';
-  const accepted: readonly string[] = patchTypes;
+  const accepted: readonly string[] = schemaType ? patchTypes : patchTypes.slice(0, 2);
   if (!accepted.includes(contentType)) throw unsupportedBody(accepted);
   const type = contentType as PatchType; // one of the list
   const raw = await readBody(context.request);
@@ -219,15 +224,20 @@ export async function readPatch(request: ApiRequest): Promise<{ options: ReturnT
       switch (type) {
         case 'application/json-patch+json': return applyJsonPatch(current, body);
         case 'application/merge-patch+json': return applyMergePatch(current, body);
-        case 'application/strategic-merge-patch+json': return strategic(served, current, body);
+        case 'application/strategic-merge-patch+json': 
+          if (!schemaType) throw unsupportedBody(accepted);
+          return applyStrategicPatch(current, body, schemaType);
         default: return type satisfies never;
       }
     },
   };
 }
 
-async function strategic(_served: Served, _current: Readonly<Writable>, _body: unknown): Promise<unknown> {
-  throw unsupportedMediaType('strategic merge patch is not served yet');
+const kindOf = ({ row }: Served): { group: string; version: string; kind: string } => row;
+
+/** The table of built-in types is large and nothing before the first patch needs it. */
+async function loadTypes(): Promise<Schema> {
+  return (await import('#machinery/schema/schema.ts')).loadSchema();
 }
 
 export async function patch(request: ApiRequest, subresource = ''): Promise<void> {

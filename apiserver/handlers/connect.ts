@@ -1,9 +1,371 @@
-// Connect subresources: what passes through to a node's kubelet.
+// Connect subresources: logs, exec, attach, port-forward and the proxies. Requests go on to the node's kubelet (or the pod, or
+// the service's endpoint); upgraded connections are spliced byte for byte. Upstream: registry/core/pod/rest and util/proxy.
+import { request as httpRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { RequestOptions } from 'node:https';
+import { isIP } from 'node:net';
+import { finished, pipeline } from 'node:stream/promises';
 import type { Duplex } from 'node:stream';
+import type { Node, Pod, Service, EndpointSlice, KubeObject } from '#machinery/api/object.ts';
+import { badRequest, internalError, invalid, notFound, serviceUnavailable, StatusError } from '#machinery/api/status.ts';
+import type { FieldError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
-import { badRequest } from '#machinery/api/status.ts';
-import type { ApiDeps } from './api.ts';
+import { forbiddenFor } from '../filters/forbidden.ts';
+import { isTrue } from '../filters/request-info.ts';
+import { methodNotAllowed, noSuchResource } from './api.ts';
+import type { ApiDeps, ApiRequest } from './api.ts';
+import type { Served } from './served.ts';
 
-export async function serveUpgrade(_deps: ApiDeps, context: RequestState, _socket: Duplex, _head: Buffer): Promise<void> {
-  throw badRequest(`${context.info.path} cannot be upgraded`);
+/** Where a connection goes. */
+interface Target {
+  secure: boolean;
+  host: string;
+  port: number;
+  /** With the query. */
+  path: string;
+  /** TLS options when it is a kubelet; proxied pods and services are not checked, as upstream. */
+  tls: RequestOptions;
+}
+interface ConnectRequest { deps: ApiDeps; context: RequestState; served: Served; namespace: string }
+
+const upgradeOnly = new Set(['exec', 'attach', 'portforward']);
+
+/** Requests that are no upgrades. */
+export async function serveConnect({ deps, context, response, served, namespace }: ApiRequest): Promise<void> {
+  const connect: ConnectRequest = { deps, context, served, namespace };
+  const { subresource } = context.info;
+  if (subresource === 'log') return serveLog(connect, response);
+  await check(connect);
+  if (upgradeOnly.has(subresource)) throw badRequest('Upgrade request required');
+  const target = await locate(connect);
+  await forward(context, response, target, subresource === 'proxy');
+}
+
+/** The upgrade event's share; whatever goes wrong before the other side answers is thrown, and becomes the answer. */
+export async function serveUpgrade(deps: ApiDeps, context: RequestState, socket: Duplex, head: Buffer): Promise<void> {
+  const { info } = context;
+  const served = info.isResourceRequest ? deps.resources.find(info.group, info.version, info.resource) : undefined;
+  if (!served) throw noSuchResource();
+  const namespace = served.row.namespaced ? info.namespace : '';
+  const row = served.row.subresources.find(({ name }) => name === info.subresource);
+  if (info.subresource === '' || !row) throw badRequest(`${info.path} cannot be upgraded`);
+  if (!row.connect) throw badRequest(`${info.resource}/${info.subresource} cannot be upgraded`);
+  const connect: ConnectRequest = { deps, context, served, namespace };
+  await check(connect);
+  await splice(context, socket, head, await locate(connect));
+}
+
+/** What upstream checks on top of the request's own authorization: opening a stream into a pod takes `create` whatever the method; then admission. */
+async function check({ deps, context, served, namespace }: ConnectRequest): Promise<void> {
+  const { info, user } = context;
+  const method = context.request.method ?? 'GET';
+  if (upgradeOnly.has(info.subresource)) {
+    if (method !== 'GET' && method !== 'POST') throw methodNotAllowed();
+    if (!user) throw new Error('an authorized request has a user');
+    if (info.verb !== 'create') {
+      const asked = { ...info, verb: 'create' };
+      const decision = await deps.authorizer.authorize(user, asked);
+      if (!decision.allowed) throw forbiddenFor(user, asked, decision.reason);
+    }
+  }
+  const sub = served.row.subresources.find(({ name }) => name === info.subresource);
+  const options: KubeObject = { kind: sub?.kind ?? 'Options', apiVersion: sub?.groupVersion ?? served.apiVersion, ...Object.fromEntries(context.query) };
+  await deps.storeOf(served).admission('CONNECT', { context, namespace, name: info.name, subresource: info.subresource, dryRun: false, options: {} }, options);
+}
+
+async function locate(request: ConnectRequest): Promise<Target> {
+  const { context: { info } } = request;
+  switch (`${request.served.id}/${info.subresource}`) {
+    case 'pods/exec': return podStream(request, 'exec');
+    case 'pods/attach': return podStream(request, 'attach');
+    case 'pods/portforward': return portForward(request);
+    case 'pods/proxy': return podProxy(request);
+    case 'services/proxy': return serviceProxy(request);
+    case 'nodes/proxy': return nodeProxy(request);
+    default: throw noSuchResource();
+  }
+}
+
+async function objectOf({ deps, context }: ConnectRequest, id: string, namespace: string, name: string): Promise<Readonly<KubeObject>> {
+  await deps.cache.waitForLatest(context.signal);
+  const object = deps.backend.lookup(id, namespace, name);
+  if (!object) throw notFound({ group: '', resource: id }, name);
+  return object;
+}
+const podOf = async (request: ConnectRequest, name = request.context.info.name): Promise<Pod> => await objectOf(request, 'pods', request.namespace, name) as unknown as Pod; // the cache of pods holds Pods
+
+async function kubeletTarget(request: ConnectRequest, nodeName: string, path: string, insecure = false): Promise<Target> {
+  const node = await objectOf(request, 'nodes', '', nodeName) as unknown as Node; // the cache of nodes holds Nodes
+  const { host, port } = request.deps.kubelets.addressOf(node);
+  return { secure: true, host, port, path, tls: request.deps.kubelets.tls(insecure) };
+}
+
+/** The container that is meant: named, or the only one. */
+function containerOf(pod: Pod, asked: string): string {
+  const names = (list: { name: string }[] | undefined): string[] => (list ?? []).map(({ name }) => name);
+  const containers = names(pod.spec?.containers);
+  const initContainers = names(pod.spec?.initContainers);
+  const ephemeral = names(pod.spec?.ephemeralContainers);
+  const name = pod.metadata.name ?? '';
+  if (asked !== '') {
+    if ([...containers, ...initContainers, ...ephemeral].includes(asked)) return asked;
+    throw badRequest(`container ${asked} is not valid for pod ${name}`);
+  }
+  const [only] = containers;
+  if (containers.length === 1 && only !== undefined) return only;
+  if (only === undefined) throw badRequest(`a container name must be specified for pod ${name}`);
+  throw badRequest(`a container name must be specified for pod ${name}, choose one of: [${containers.join(' ')}]`
+    + (initContainers.length > 0 ? ` or one of the init containers: [${initContainers.join(' ')}]` : '')
+    + (ephemeral.length > 0 ? ` or one of the ephemeral containers: [${ephemeral.join(' ')}]` : ''));
+}
+
+async function podStream(request: ConnectRequest, what: 'exec' | 'attach'): Promise<Target> {
+  const { query } = request.context;
+  const pod = await podOf(request);
+  const container = containerOf(pod, query.get('container') ?? '');
+  const { nodeName } = pod.spec ?? {};
+  if (!nodeName) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
+  const params = new URLSearchParams();
+  // Attach shows output unless told otherwise (defaults of PodAttachOptions and PodExecOptions).
+  const on = (name: string, byDefault: boolean): boolean => (query.has(name) ? isTrue(query.get(name)) : byDefault);
+  if (on('stdin', false)) params.append('input', '1');
+  if (on('stdout', true)) params.append('output', '1');
+  if (on('stderr', true)) params.append('error', '1');
+  if (on('tty', false)) params.append('tty', '1');
+  if (what === 'exec') for (const word of query.getAll('command')) params.append('command', word);
+  return kubeletTarget(request, nodeName, `/${what}/${request.namespace}/${pod.metadata.name}/${container}?${params}`);
+}
+
+async function portForward(request: ConnectRequest): Promise<Target> {
+  const pod = await podOf(request);
+  const { nodeName } = pod.spec ?? {};
+  if (!nodeName) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
+  const ports = request.context.query.getAll('ports');
+  const params = new URLSearchParams();
+  if (ports.length > 0) params.append('port', ports.join(','));
+  return kubeletTarget(request, nodeName, `/portForward/${request.namespace}/${pod.metadata.name}${ports.length > 0 ? `?${params}` : ''}`);
+}
+
+/** `name`, `name:port`, `scheme:name:port`. */
+function splitProxyName(text: string, what: string): { scheme: 'http' | 'https'; name: string; port: string } {
+  const parts = text.split(':');
+  const [first = '', second = '', third = ''] = parts;
+  if (parts.length === 1) return { scheme: 'http', name: first, port: '' };
+  if (parts.length === 2) return { scheme: 'http', name: first, port: second };
+  if (parts.length === 3 && (first === 'http' || first === 'https' || first === '')) return { scheme: first === 'https' ? 'https' : 'http', name: second, port: third };
+  throw badRequest(`invalid ${what} request ${JSON.stringify(text)}`);
+}
+
+function proxyPath({ context: { info, request } }: ConnectRequest): string {
+  const slash = info.path.endsWith('/') && info.parts.length > 0 ? '/' : '';
+  const target = request.url ?? '';
+  const mark = target.indexOf('?');
+  return `/${info.parts.map(encodeSegment).join('/')}${slash}${mark < 0 ? '' : target.slice(mark)}`;
+}
+const encodeSegment = (segment: string): string => encodeURIComponent(segment).replace(/%(3A|40|24|2C|3B|26|3D|2B)/g, decodeURIComponent);
+
+/** Proxies reach pods, never the machine itself or link-local services. */
+function allowed(address: string): boolean {
+  if (isIP(address) === 0) return false;
+  return !/^(0\.|127\.|169\.254\.|22[4-9]\.|2[3-5]\d\.)/.test(address) && address !== '::' && address !== '::1' && !/^(fe[89ab]|ff)/i.test(address);
+}
+
+async function podProxy(request: ConnectRequest): Promise<Target> {
+  const { scheme, name, port } = splitProxyName(request.context.info.name, 'pod');
+  const pod = await podOf(request, name);
+  const chosen = port !== '' ? port : String(pod.spec?.containers.find(({ ports }) => ports?.length)?.ports?.[0]?.containerPort ?? (scheme === 'https' ? 443 : 80));
+  const host = pod.status?.podIP ?? pod.status?.podIPs?.[0]?.ip ?? '';
+  if (!allowed(host)) throw badRequest('address not allowed');
+  return { secure: scheme === 'https', host, port: portNumber(chosen), path: proxyPath(request), tls: { rejectUnauthorized: false } };
+}
+
+function portNumber(text: string): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < 1 || number > 65535) throw badRequest(`invalid port ${JSON.stringify(text)}`);
+  return number;
+}
+
+async function serviceProxy(request: ConnectRequest): Promise<Target> {
+  const { scheme, name, port } = splitProxyName(request.context.info.name, 'service');
+  const service = await objectOf(request, 'services', request.namespace, name) as unknown as Service; // the cache of services holds Services
+  const ports = service.spec?.ports ?? [];
+  // A number stands for the service's port of that number, a name for itself.
+  let wanted = port;
+  if (/^\d+$/.test(port)) {
+    const found = ports.find((one) => one.port === Number(port));
+    if (!found) throw serviceUnavailable(`no service port ${port} found for service ${JSON.stringify(name)}`);
+    wanted = found.name ?? '';
+  }
+  const slices = request.deps.backend.cached('endpointslices.discovery.k8s.io', request.namespace)
+    .map((object) => object as unknown as EndpointSlice)
+    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
+  const candidates = slices.flatMap((slice) => (slice.ports ?? [])
+    .filter((one) => one.port !== undefined && (one.name ?? '') === wanted)
+    .flatMap((one) => (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false).flatMap(({ addresses }) => addresses.map((address) => ({ address, port: one.port ?? 0 })))));
+  const chosen = candidates[Math.floor(Math.random() * candidates.length)];
+  if (!chosen) throw serviceUnavailable(`no endpoints available for service ${JSON.stringify(name)}`);
+  if (!allowed(chosen.address)) throw badRequest('address not allowed');
+  return { secure: scheme === 'https', host: chosen.address, port: chosen.port, path: proxyPath(request), tls: { rejectUnauthorized: false } };
+}
+
+async function nodeProxy(request: ConnectRequest): Promise<Target> {
+  const { scheme, name, port } = splitProxyName(request.context.info.name, 'node');
+  const target = await kubeletTarget(request, name, proxyPath(request));
+  if (port === '' || Number(port) === target.port) return target;
+  // Our certificate is for the kubelet alone; other ports of the node are spoken to without it.
+  return { ...target, secure: scheme === 'https', port: portNumber(port), tls: { rejectUnauthorized: false } };
+}
+
+const logNumbers = { tailLines: 0, limitBytes: 1, sinceSeconds: 1 } as const;
+
+async function serveLog(request: ConnectRequest, response: ServerResponse): Promise<void> {
+  const { context } = request;
+  const { query } = context;
+  const errors: FieldError[] = [];
+  const params = new URLSearchParams();
+  for (const flag of ['follow', 'previous', 'timestamps']) if (isTrue(query.get(flag)) && query.get(flag) !== '') params.append(flag, 'true');
+  if (query.has('sinceSeconds') && query.has('sinceTime')) errors.push({ type: 'Forbidden', field: '', detail: 'at most one of `sinceTime` or `sinceSeconds` may be specified' });
+  for (const [name, least] of Object.entries(logNumbers)) {
+    const text = query.get(name);
+    if (text === null || text === '') continue;
+    if (!/^[+-]?\d+$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+    if (Number(text) < least) errors.push({ type: 'Invalid', field: name, value: Number(text), detail: least === 0 ? 'must be greater than or equal to 0' : 'must be greater than 0' });
+    params.append(name, String(Number(text)));
+  }
+  const since = query.get('sinceTime');
+  if (since !== null && since !== '') {
+    if (Number.isNaN(Date.parse(since))) throw badRequest(`parsing time ${JSON.stringify(since)}: it is not in RFC 3339`);
+    params.append('sinceTime', since);
+  }
+  const stream = query.get('stream') ?? '';
+  if (stream !== '' && stream !== 'All' && stream !== 'Stdout' && stream !== 'Stderr') errors.push({ type: 'NotSupported', field: 'stream', value: stream, detail: 'supported values: "All", "Stderr", "Stdout"' });
+  else if ((stream === 'Stdout' || stream === 'Stderr') && query.has('tailLines')) errors.push({ type: 'Forbidden', field: '', detail: '`tailLines` and specific `stream` are mutually exclusive for now' });
+  if (errors.length > 0) throw invalid({ group: '', kind: 'PodLogOptions' }, context.info.name, errors);
+  params.append('stream', stream === '' ? 'All' : stream);
+
+  const pod = await podOf(request);
+  const container = containerOf(pod, query.get('container') ?? '');
+  const { nodeName } = pod.spec ?? {};
+  if (!nodeName) {
+    response.statusCode = 204;
+    response.end();
+    return;
+  }
+  const path = `/containerLogs/${request.namespace}/${pod.metadata.name}/${container}?${params}`;
+  await forward(context, response, await kubeletTarget(request, nodeName, path, isTrue(query.get('insecureSkipTLSVerifyBackend'))), false);
+}
+
+const hopByHop = new Set(['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'proxy-connection']);
+
+function open(target: Target, method: string, headers: Record<string, string | string[]>, signal: AbortSignal): ClientRequest {
+  const options: RequestOptions = { ...target.tls, host: target.host, port: target.port, path: target.path, method, headers, agent: false, signal };
+  return target.secure ? httpsRequest(options) : httpRequest(options);
+}
+
+function headersFor({ request }: RequestState, target: Target, keep: boolean): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(request.headers)) {
+    // Credentials are ours to check, not the backend's to see.
+    if (value === undefined || hopByHop.has(name) || name === 'authorization' || name === 'host' || name.startsWith('impersonate-')) continue;
+    if (keep || name === 'accept' || name === 'user-agent') headers[name] = value;
+  }
+  headers['host'] = target.host.includes(':') ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
+  return headers;
+}
+
+function unreachable(target: Target, cause: unknown): StatusError {
+  const error = internalError(`error dialing backend: ${cause instanceof Error ? cause.message : String(cause)}`);
+  error.cause = new Error(`${target.host}:${target.port}`, { cause });
+  return error;
+}
+
+/** One request and its streamed answer. `proxy`: everything passes; otherwise (logs) a refusal becomes a Status. */
+async function forward(context: RequestState, response: ServerResponse, target: Target, proxy: boolean): Promise<void> {
+  const method = context.request.method ?? 'GET';
+  const outgoing = open(target, method, headersFor(context, target, proxy), context.signal);
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    outgoing.once('response', resolve);
+    outgoing.once('error', (error) => reject(context.ended ? error : unreachable(target, error)));
+    outgoing.once('upgrade', (_answer, socket) => {
+      socket.destroy();
+      reject(badRequest('the backend wants an upgrade that was not asked for'));
+    });
+  });
+  if (proxy && method !== 'GET' && method !== 'HEAD') pipeline(context.request, outgoing).catch(() => undefined); // `answered` tells
+  else outgoing.end();
+  let answer: IncomingMessage;
+  try {
+    answer = await answered;
+  } catch (error) {
+    if (context.ended && response.destroyed) return;
+    throw error;
+  }
+  const code = answer.statusCode ?? 502;
+  if (!proxy && code >= 300) throw await refusal(answer, code);
+  response.statusCode = code;
+  for (const [name, value] of Object.entries(answer.headers)) if (value !== undefined && !hopByHop.has(name)) response.setHeader(name, value);
+  if (!proxy && !response.hasHeader('content-type')) response.setHeader('Content-Type', 'text/plain');
+  response.flushHeaders();
+  try {
+    await pipeline(answer, response);
+  } catch (error) {
+    if (!response.destroyed) throw error;
+  }
+}
+
+/** What the kubelet said, as a Status of the API server. */
+async function refusal(answer: IncomingMessage, code: number): Promise<StatusError> {
+  let text = '';
+  answer.setEncoding('utf8');
+  for await (const chunk of answer) {
+    text += String(chunk);
+    if (text.length > 50_000) break;
+  }
+  text = text.trim();
+  if (code === 500) return internalError(text);
+  const reasons: Record<number, string> = { 400: 'BadRequest', 401: 'Unauthorized', 403: 'Forbidden', 404: 'NotFound', 409: 'Conflict', 429: 'TooManyRequests', 503: 'ServiceUnavailable' };
+  return new StatusError(code, reasons[code] ?? 'Unknown', text === '' ? `the kubelet answered with ${code}` : text, {});
+}
+
+/** Repeats the upgrade to the backend and, when it says 101, ties the two connections together. Anything else is passed on as the answer. */
+async function splice(context: RequestState, socket: Duplex, head: Buffer, target: Target): Promise<void> {
+  const { request } = context;
+  const headers = headersFor(context, target, true);
+  headers['connection'] = 'Upgrade';
+  headers['upgrade'] = request.headers.upgrade ?? '';
+  if (request.headers['sec-websocket-protocol'] === '') delete headers['sec-websocket-protocol'];
+  const outgoing = open(target, request.method ?? 'GET', headers, context.signal);
+  outgoing.end();
+  const result = await new Promise<{ answer: IncomingMessage; other?: Duplex; first?: Buffer }>((resolve, reject) => {
+    outgoing.once('upgrade', (answer, other, first) => resolve({ answer, other, first }));
+    outgoing.once('response', (answer) => resolve({ answer }));
+    outgoing.once('error', (error) => reject(unreachable(target, error)));
+  });
+  const { answer, other, first } = result;
+  let lines = `HTTP/1.1 ${answer.statusCode ?? 502} ${answer.statusMessage ?? ''}\r\n`;
+  for (let at = 0; at < answer.rawHeaders.length; at += 2) {
+    const name = answer.rawHeaders[at] ?? '';
+    if (other || !hopByHop.has(name.toLowerCase())) lines += `${name}: ${answer.rawHeaders[at + 1] ?? ''}\r\n`;
+  }
+  if (!other) {
+    socket.write(`${lines}Connection: close\r\n\r\n`);
+    await pipeline(answer, socket).catch(() => socket.destroy());
+    return;
+  }
+  socket.write(`${lines}\r\n`);
+  if (first && first.length > 0) socket.write(first);
+  if (head.length > 0) other.write(head);
+  const stop = (): void => {
+    socket.destroy();
+    other.destroy();
+  };
+  context.signal.addEventListener('abort', stop, { once: true });
+  // pipe() ends the other side when one side ends, and waits when it cannot take more; errors end both.
+  socket.on('error', stop);
+  other.on('error', stop);
+  socket.pipe(other);
+  other.pipe(socket);
+  await Promise.allSettled([finished(socket, { cleanup: true }), finished(other, { cleanup: true })]);
+  context.signal.removeEventListener('abort', stop);
 }

@@ -2,10 +2,12 @@
 import { apiVersionOf } from '#machinery/api/object.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { badRequest } from '#machinery/api/status.ts';
+import type { BodyFormat } from './negotiate.ts';
 import type { Writable } from './store.ts';
 
-/** JSON or YAML to a value; throws 400. */
-export async function parseBody(body: Buffer, format: 'json' | 'yaml'): Promise<unknown> {
+/** A body to a value; throws 400. */
+export async function parseBody(body: Buffer, format: BodyFormat): Promise<unknown> {
+  if (format === 'protobuf') return parseProtobuf(body);
   const text = body.toString();
   if (format === 'json') return parseJson(text);
   const { parseDocument } = await import('yaml');
@@ -16,6 +18,16 @@ export async function parseBody(body: Buffer, format: 'json' | 'yaml'): Promise<
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     throw badRequest(`error converting YAML to JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function parseProtobuf(body: Buffer): Promise<unknown> {
+  const { ProtobufError, loadProtobuf } = await import('#machinery/schema/protobuf.ts');
+  try {
+    return (await loadProtobuf()).decode(body);
+  } catch (error) {
+    if (error instanceof ProtobufError) throw badRequest(error.message);
+    throw error;
   }
 }
 

@@ -4,7 +4,6 @@ import type { ListMeta } from '#machinery/api/object.ts';
 import { badRequest, gone, notAcceptable } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import type { CachedObject, WatchCache } from '../storage/cache.ts';
-import { objectKey } from '../storage/keys.ts';
 import { CompactedError, FutureRevisionError } from '../storage/storage.ts';
 import type { Storage } from '../storage/storage.ts';
 import { notOlderThan, tooLarge } from './freshness.ts';

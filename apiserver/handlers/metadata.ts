@@ -30,7 +30,7 @@ export function metadataErrors(metadata: ObjectMeta, row: ResourceRow): FieldErr
   const add = (type: FieldError['type'], field: string, value: unknown, detail: string): void => {
     errors.push({ type, field: `metadata.${field}`, value, detail });
   };
-  const nameErrors = row.strategy.validateName ?? pathSegmentErrors;
+  const nameErrors = (name: string, prefix: boolean): string[] => row.strategy.validateName?.(name, prefix) ?? pathSegmentErrors(name, prefix);
   if (metadata.generateName) for (const text of nameErrors(metadata.generateName, true)) add('Invalid', 'generateName', metadata.generateName, text);
   if (!metadata.name) add('Required', 'name', undefined, 'name or generateName is required');
   else {

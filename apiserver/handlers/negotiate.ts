@@ -29,7 +29,7 @@ export function parseAccept(header: string): Clause[] {
 }
 
 const served = ['application/json', 'application/yaml'] as const;
-const bodies = ['application/json', 'application/yaml'];
+const bodies = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'];
 const known = new Map<string, OutputForm | undefined>();
 
 /** Throws 406. `stream`: a watch, which comes as JSON only. */
@@ -61,11 +61,14 @@ function choose(accept: string, stream: boolean): OutputForm | undefined {
   return undefined;
 }
 
+export type BodyFormat = 'json' | 'yaml' | 'protobuf';
+
 /** The body's media type; throws 415. */
-export function negotiateInput(contentType: string | undefined): 'json' | 'yaml' {
+export function negotiateInput(contentType: string | undefined): BodyFormat {
   const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
   if (type === '' || type === 'application/json') return 'json';
   if (type === 'application/yaml') return 'yaml';
+  if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf';
   throw unsupportedBody(bodies);
 }
 

@@ -30,7 +30,7 @@ export function writeOptions(query: URLSearchParams, kind: string, apply = false
   if (apply && fieldManager === '') errors.push({ type: 'Required', field: 'fieldManager', detail: 'is required for apply patch' });
   if (kind === 'PatchOptions' && !apply && force !== null) errors.push({ type: 'Forbidden', field: 'force', detail: 'may not be specified for non-apply patch' });
   if (Buffer.byteLength(fieldManager) > 128) errors.push({ type: 'TooLong', field: 'fieldManager', detail: 'may not be more than 128 bytes' });
-  [...fieldManager].forEach((character, at) => {
+  Array.from(fieldManager).forEach((character, at) => {
     if (/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u.test(character)) {
       errors.push({ type: 'Invalid', field: 'fieldManager', value: fieldManager, detail: `invalid character U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')} (at position ${at})` });
     }

@@ -15,6 +15,7 @@ import { dedupeOwners, generateName, metadataErrors, metadataUpdateErrors, wipeS
 import type { DeleteOptions } from './options.ts';
 import type { Served } from './served.ts';
 import { decodeStored } from './served.ts';
+import { viewRules } from './views.ts';
 
 export const maxObjectBytes = 1.5 * 1024 * 1024;
 const maxNameAttempts = 8;
@@ -44,6 +45,8 @@ export interface WriteRequest {
   dryRun: boolean;
   /** CreateOptions and the like, for admission. */
   options: Record<string, unknown>;
+  /** Admission was asked in another form (a Binding, a Scale) and is not asked again. */
+  admitted?: boolean;
 }
 
 interface Current { object: Writable; bytes: Buffer | undefined; revision: bigint }
@@ -157,7 +160,7 @@ export class ObjectStore {
       throw conflict(resource, request.name, `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.metadata.uid}`);
     }
     warnOf(dedupeOwners(metadata), request.context);
-    await this.#admit('UPDATE', request, writing, request.name, object, old);
+    if (!request.admitted) await this.#admit('UPDATE', request, writing, request.name, object, old);
     warnOf(dedupeOwners(metadata), request.context);
 
     const version = metadata.resourceVersion ?? '';
@@ -176,7 +179,7 @@ export class ObjectStore {
     } else if (request.subresource === 'status') {
       if (strategy.status?.prepareForUpdate) strategy.status.prepareForUpdate(object, old, writing);
       else for (const field of new Set([...Object.keys(object), ...Object.keys(old)])) if (field !== 'status' && field !== 'metadata') keepField(object, old, field);
-    }
+    } else viewRules[`${this.#served.id}/${request.subresource}`]?.prepare(object, old);
     metadata.uid ||= old.metadata.uid ?? '';
     keep(metadata, old.metadata, 'creationTimestamp');
     if (old.metadata.deletionTimestamp !== undefined) keep(metadata, old.metadata, 'deletionTimestamp');
@@ -187,9 +190,10 @@ export class ObjectStore {
       const errors = [...metadataErrors(metadata, row), ...metadataUpdateErrors(metadata, old.metadata)];
       if (main) errors.push(...(strategy.validate?.(object, writing) ?? []), ...(strategy.validateUpdate?.(object, old, writing) ?? []));
       else if (request.subresource === 'status') errors.push(...(strategy.status?.validateUpdate?.(object, old, writing) ?? []));
+      else errors.push(...(viewRules[`${this.#served.id}/${request.subresource}`]?.errors?.(object, old) ?? []));
       this.#refuse(request.name, errors);
       for (const text of strategy.warnings?.(object, old) ?? []) warnOf(text, request.context);
-      await this.#validate('UPDATE', request, writing, request.name, object, old);
+      if (!request.admitted) await this.#validate('UPDATE', request, writing, request.name, object, old);
 
       const key = this.#key(request.namespace, request.name);
       if (emptied(this.#served, object, old)) {
@@ -253,6 +257,13 @@ export class ObjectStore {
     const current = await this.#readCached(request, request.name);
     if (!current) throw notFound(this.#served.name, request.name);
     return current.object;
+  }
+
+  /** Asks admission about something that is not written as it is: a Binding, an Eviction, the options of a connection. */
+  async admission(operation: Operation, request: WriteRequest, object: KubeObject, old?: Readonly<KubeObject>): Promise<void> {
+    const writing = this.#context(request);
+    await this.#admit(operation, request, writing, request.name, object, old);
+    await this.#validate(operation, request, writing, request.name, object, old);
   }
 
   /** From the cache once it reflects all that was committed. */
@@ -328,19 +339,19 @@ export class ObjectStore {
     return { request: context, now: this.#deps.now(), dryRun, lookup: this.#deps.lookup, list: this.#deps.list };
   }
 
-  async #admit(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: Writable | undefined, old: Readonly<Writable> | undefined): Promise<void> {
+  async #admit(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, old: Readonly<KubeObject> | undefined): Promise<void> {
     const attributes = this.#attributes(operation, request, context, name, object, old);
     for (const plugin of this.#deps.admission) {
       if (plugin.admit && plugin.handles(operation, this.#served.row, request.subresource)) await plugin.admit(attributes);
     }
   }
-  async #validate(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: Writable | undefined, old: Readonly<Writable> | undefined): Promise<void> {
+  async #validate(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, old: Readonly<KubeObject> | undefined): Promise<void> {
     const attributes = this.#attributes(operation, request, context, name, object, old);
     for (const plugin of this.#deps.admission) {
       if (plugin.validate && plugin.handles(operation, this.#served.row, request.subresource)) await plugin.validate(attributes);
     }
   }
-  #attributes(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: Writable | undefined, oldObject: Readonly<Writable> | undefined): AdmissionAttributes {
+  #attributes(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, oldObject: Readonly<KubeObject> | undefined): AdmissionAttributes {
     return {
       operation, row: this.#served.row, subresource: request.subresource, namespace: request.namespace, name, object, oldObject,
       options: request.options, dryRun: request.dryRun, user: request.context.user ?? { name: '', groups: [] }, context,

@@ -1,0 +1,165 @@
+// What only pods have: binding to a node, eviction under disruption budgets.
+import { rfc3339 } from '#machinery/base/clock.ts';
+import type { KubeObject, LabelSelector, Pod } from '#machinery/api/object.ts';
+import { labelSelectorFromObject } from '#machinery/api/labels.ts';
+import { badRequest, conflict, isConflict, StatusError } from '#machinery/api/status.ts';
+import type { CustomHandler, CustomRequest } from '../backend.ts';
+import { deleteOptions } from './options.ts';
+import type { DeleteOptions } from './options.ts';
+import type { ObjectStore, Writable, WriteRequest } from './store.ts';
+
+export interface PodHandlerDeps {
+  pods(): ObjectStore;
+  budgets(): ObjectStore | undefined;
+}
+
+const success: KubeObject = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
+const asPod = (object: Readonly<Writable>): Pod => object as unknown as Pod; // the store of pods holds Pods
+const podsBinding = { group: '', resource: 'pods/binding' };
+
+/** Keys: `pods/binding`, `pods/eviction`, and `bindings` for the legacy POST. */
+export function createPodHandlers(deps: PodHandlerDeps): Map<string, CustomHandler> {
+  return new Map<string, CustomHandler>([
+    ['pods/binding', (request) => bind(deps, request, request.name)],
+    ['bindings', (request) => bind(deps, request, request.body?.metadata?.name ?? '')],
+    ['pods/eviction', (request) => evict(deps, request)],
+  ]);
+}
+
+function writeRequestOf({ context, namespace, dryRun }: CustomRequest, name: string, subresource: string): WriteRequest {
+  return { context, namespace, name, subresource, dryRun, options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' } };
+}
+
+async function bind(deps: PodHandlerDeps, request: CustomRequest, name: string): Promise<KubeObject> {
+  const binding = request.body ?? {};
+  if (binding.metadata?.name !== name) throw badRequest('name in URL does not match name in Binding object');
+  const { kind = '', name: machine = '' } = (binding['target'] ?? {}) as { kind?: string; name?: string };
+  const problems = [
+    ...(kind === '' || kind === 'Node' ? [] : [`target.kind: Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"`]),
+    ...(machine === '' ? ['target.name: Required value'] : []),
+  ];
+  if (problems.length > 0) throw new StatusError(500, '', problems.length === 1 ? problems[0] ?? '' : `[${problems.join(', ')}]`);
+  const store = deps.pods();
+  const write = writeRequestOf(request, name, 'binding');
+  await store.admission('CREATE', write, binding);
+  const { uid, resourceVersion, annotations, labels } = binding.metadata ?? {};
+  await store.update({ ...write, admitted: true }, (old) => {
+    const refuse = (why: string): never => {
+      throw conflict(podsBinding, name, why);
+    };
+    if (uid && uid !== old.metadata.uid) refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`);
+    if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) refuse(`Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
+    const object = structuredClone(old) as Writable;
+    const pod = asPod(object);
+    if (pod.metadata.deletionTimestamp !== undefined) refuse(`pod ${name} is being deleted, cannot be assigned to a host`);
+    if (pod.spec?.nodeName) refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
+    if (pod.spec?.schedulingGates?.length) refuse(`pod ${name} has non-empty .spec.schedulingGates`);
+    if (pod.spec) pod.spec.nodeName = machine;
+    if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
+    if (labels) pod.metadata.labels = { ...pod.metadata.labels, ...labels };
+    const status = (object['status'] ??= {}) as Record<string, unknown>;
+    delete status['nominatedNodeName'];
+    setCondition(status, { type: 'PodScheduled', status: 'True' }, pod.metadata.generation);
+    return object;
+  });
+  return success;
+}
+
+function setCondition(status: Record<string, unknown>, condition: { type: string; status: string; reason?: string; message?: string }, generation: number | undefined): void {
+  const conditions = (status['conditions'] ??= []) as Record<string, unknown>[]; // PodStatus.conditions
+  const existing = conditions.find(({ type }) => type === condition.type);
+  const lastTransitionTime = existing?.['status'] === condition.status ? existing['lastTransitionTime'] : rfc3339(Date.now());
+  const next = { ...condition, lastProbeTime: null, lastTransitionTime, ...(generation === undefined ? {} : { observedGeneration: generation }) };
+  if (existing) conditions[conditions.indexOf(existing)] = next;
+  else conditions.push(next);
+}
+
+interface Budget {
+  metadata: { name: string; generation?: number };
+  spec?: { selector?: LabelSelector; unhealthyPodEvictionPolicy?: string };
+  status?: { observedGeneration?: number; disruptionsAllowed?: number; currentHealthy?: number; desiredHealthy?: number; disruptedPods?: Record<string, string> };
+}
+const maxDisrupted = 2000;
+
+async function evict(deps: PodHandlerDeps, request: CustomRequest): Promise<KubeObject> {
+  const { name } = request;
+  const eviction = request.body ?? {};
+  if (eviction.metadata?.name !== name) throw badRequest('name in URL does not match name in Eviction object');
+  const given = (eviction['deleteOptions'] ?? {}) as Record<string, unknown>;
+  if (typeof given !== 'object' || Array.isArray(given)) throw badRequest('deleteOptions is not an object');
+  const options = deleteOptions(new URLSearchParams(), given);
+  const dryRun = options.dryRun || request.dryRun;
+  const write: WriteRequest = { ...writeRequestOf(request, name, 'eviction'), dryRun };
+  const pods = deps.pods();
+  await pods.admission('CREATE', write, eviction);
+
+  for (let attempt = 1; ; attempt += 1) {
+    const pod = await pods.get(write);
+    try {
+      const mustMatch = await spend(deps, write, asPod(pod));
+      const { resourceVersion } = pod.metadata;
+      await remove(pods, write, mustMatch && options.resourceVersion === undefined && resourceVersion !== undefined ? { ...options, resourceVersion } : options);
+      return success;
+    } catch (error) {
+      if (!isConflict(error) || options.resourceVersion !== undefined || attempt >= 20) throw error;
+    }
+  }
+}
+
+/** Takes the disruption from the pod's budget; throws 429 when there is none to take. True: the pod must not have changed since. */
+async function spend(deps: PodHandlerDeps, write: WriteRequest, pod: Pod): Promise<boolean> {
+  const phase = pod.status?.phase;
+  if (phase === 'Pending' || phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined) return phase === 'Pending';
+  const store = deps.budgets();
+  const budgets = (store?.served.stored?.cache.list({ namespace: write.namespace }) ?? [])
+    .map(({ object }) => object as unknown as Budget) // the store of budgets holds PodDisruptionBudgets
+    .filter(({ spec }) => labelSelectorFromObject(spec?.selector).matches(pod.metadata.labels));
+  if (budgets.length > 1) throw new StatusError(500, '', 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.');
+  const [budget] = budgets;
+  if (!store || !budget) return false;
+  const ready = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+  const { currentHealthy = 0, desiredHealthy = 0 } = budget.status ?? {};
+  if (!ready && (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow' || (currentHealthy >= desiredHealthy && desiredHealthy > 0))) return true;
+
+  await store.update({ ...write, name: budget.metadata.name, subresource: 'status', admitted: true }, (old) => {
+    const object = structuredClone(old) as Writable;
+    const now = object as unknown as Budget;
+    const status = (now.status ??= {});
+    const { disruptionsAllowed = 0 } = status;
+    if ((status.observedGeneration ?? 0) < (now.metadata.generation ?? 0)) {
+      throw overBudget(`The disruption budget ${now.metadata.name} is still being processed by the server.`, 10);
+    }
+    if (disruptionsAllowed < 0) throw new StatusError(403, 'Forbidden', `poddisruptionbudgets.policy "${now.metadata.name}" is forbidden: pdb disruptions allowed is negative`);
+    if (Object.keys(status.disruptedPods ?? {}).length > maxDisrupted) throw new StatusError(403, 'Forbidden', `poddisruptionbudgets.policy "${now.metadata.name}" is forbidden: DisruptedPods map too big - too many evictions not confirmed by PDB controller`);
+    if (disruptionsAllowed === 0) throw overBudget(`The disruption budget ${now.metadata.name} needs ${status.desiredHealthy ?? 0} healthy pods and has ${status.currentHealthy ?? 0} currently`, 0);
+    status.disruptionsAllowed = disruptionsAllowed - 1;
+    status.disruptedPods = { ...status.disruptedPods, [write.name]: rfc3339(Date.now()) };
+    return object;
+  });
+  return false;
+}
+
+function overBudget(message: string, retryAfterSeconds: number): StatusError {
+  return new StatusError(429, 'TooManyRequests', "Cannot evict pod as it would violate the pod's disruption budget.", {
+    causes: [{ reason: 'DisruptionBudget', message }], ...(retryAfterSeconds > 0 ? { retryAfterSeconds } : {}),
+  });
+}
+
+async function remove(pods: ObjectStore, write: WriteRequest, options: DeleteOptions): Promise<void> {
+  if (options.dryRun || write.dryRun) {
+    await pods.delete({ ...write, subresource: '', dryRun: true }, { ...options, dryRun: true });
+    return;
+  }
+  // The condition tells others why the pod went; it is set under the same preconditions as the deletion.
+  const marked = await pods.update({ ...write, subresource: 'status', admitted: true }, (old) => {
+    if (options.uid !== undefined && options.uid !== old.metadata.uid) throw conflict({ group: '', resource: 'pods' }, write.name, `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${old.metadata.uid}`);
+    if (options.resourceVersion !== undefined && options.resourceVersion !== old.metadata.resourceVersion) {
+      throw conflict({ group: '', resource: 'pods' }, write.name, `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
+    }
+    const object = structuredClone(old) as Writable;
+    setCondition((object['status'] ??= {}) as Record<string, unknown>, { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'Eviction API: evicting' }, old.metadata.generation);
+    return object;
+  });
+  const { resourceVersion } = marked.object.metadata;
+  await pods.delete({ ...write, subresource: '', options: options.asObject }, options.resourceVersion === undefined || resourceVersion === undefined ? options : { ...options, resourceVersion });
+}

@@ -1,0 +1,85 @@
+// The scale subresource: an autoscaling/v1 Scale over the fields that the kind's strategy names.
+import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
+import { badRequest, conflict, invalid, notFound, staleConflict } from '#machinery/api/status.ts';
+import { checkName, methodNotAllowed, noSuchResource, readPatch, writeRequest } from './api.ts';
+import type { ApiRequest } from './api.ts';
+import { readBody } from './body.ts';
+import { asKind, parseBody } from './decode.ts';
+import { negotiateInput, negotiateOutput } from './negotiate.ts';
+import { writeOptions } from './options.ts';
+import { respond } from './respond.ts';
+import type { Writable } from './store.ts';
+
+const scaleKind = { group: 'autoscaling', version: 'v1', kind: 'Scale' } as const;
+type Rules = NonNullable<ApiRequest['served']['row']['strategy']['scale']>;
+
+export async function serveScale(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const rules = served.row.strategy.scale;
+  if (!rules) throw noSuchResource();
+  const form = negotiateOutput(context.request.headers.accept, false);
+  const { name, verb } = context.info;
+  const store = deps.storeOf(served);
+  if (verb === 'get') {
+    await deps.cache.waitForLatest(context.signal);
+    const cached = served.stored?.cache.get(namespace, name);
+    if (!cached) throw notFound(served.name, name);
+    return respond(context, response, form, 200, JSON.stringify(scaleOf(served.view(cached).object, rules)));
+  }
+  let options: ReturnType<typeof writeOptions>;
+  let change: (scale: Writable) => Promise<Writable>;
+  if (verb === 'update') {
+    const format = negotiateInput(context.request.headers['content-type']);
+    const raw = await readBody(context.request);
+    options = writeOptions(context.query, 'UpdateOptions');
+    change = async () => asKind(await parseBody(raw, format), scaleKind);
+  } else if (verb === 'patch') {
+    const patch = await readPatch(request, scaleKind);
+    options = patch.options;
+    change = async (scale) => asKind(await patch.apply(scale), scaleKind);
+  } else throw methodNotAllowed();
+
+  const written = await store.update({ ...writeRequest(request, name, '', options.dryRun, options.asObject), admitted: true }, async (old) => {
+    const before = scaleOf(old, rules);
+    const scale = await change(before);
+    checkName(scale, name, namespace);
+    const { uid, resourceVersion } = scale.metadata;
+    if (uid && uid !== old.metadata.uid) throw conflict(served.name, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`);
+    if (resourceVersion && resourceVersion !== '0' && resourceVersion !== old.metadata.resourceVersion) throw staleConflict(served.name, name);
+    const replicas = (scale['spec'] as { replicas?: unknown } | undefined)?.replicas ?? 0;
+    if (typeof replicas !== 'number' || !Number.isInteger(replicas)) throw badRequest('Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32');
+    if (replicas < 0) throw invalid(scaleKind, name, [{ type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' }]);
+    await store.admission('UPDATE', writeRequest(request, name, 'scale', options.dryRun, options.asObject), scale, before);
+    const object = structuredClone(old) as Writable;
+    set(object, rules.specReplicas, replicas);
+    return object;
+  });
+  return respond(context, response, form, 200, JSON.stringify(scaleOf(written.object, rules)));
+}
+
+export function scaleOf(object: Readonly<KubeObject>, rules: Rules): Writable {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata ?? {};
+  const metadata = Object.fromEntries(Object.entries({ name, namespace, uid, resourceVersion, creationTimestamp }).filter(([, value]) => value !== undefined)) as ObjectMeta; // a part of one
+  const selector = rules.selector(object);
+  return {
+    kind: 'Scale', apiVersion: 'autoscaling/v1', metadata,
+    spec: { replicas: numberAt(object, rules.specReplicas) },
+    status: { replicas: numberAt(object, rules.statusReplicas), ...(selector === '' ? {} : { selector }) },
+  };
+}
+
+const steps = (path: string): string[] => path.split('.').filter((step) => step !== '');
+
+function numberAt(object: Readonly<KubeObject>, path: string): number {
+  let value: unknown = object;
+  for (const step of steps(path)) value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[step] : undefined;
+  return typeof value === 'number' ? value : 0;
+}
+
+function set(object: KubeObject, path: string, value: number): void {
+  const all = steps(path);
+  const last = all.pop();
+  let at: Record<string, unknown> = object;
+  for (const step of all) at = (at[step] ??= {}) as Record<string, unknown>; // objects all the way in a kind that has a scale
+  if (last !== undefined) at[last] = value;
+}
