@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { aborted, eventually } from '#machinery/base/abort.ts';
+import { aborted } from '#machinery/base/abort.ts';
 import { systemClock } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
@@ -399,17 +399,21 @@ describe('createWatchCache()', () => {
           if (isPut) await put(full, { node: `n${node}` });
           else if ((await storage.get(full)).value) await remove(full);
         }
-        await latest(cache);
-        own.abort();
         if (!watch) return;
+        await put('/registry/pods/zz/end');
+        let ended = false;
         for await (const events of watch) {
           for (const { type, current, previous } of events) {
             if (type === 'put' && current) state.set(current.key, current.object.metadata?.resourceVersion);
             else if (previous) state.delete(previous.key);
+            ended ||= current?.name === 'end';
           }
+          if (ended) break;
         }
         const end = podCache.list().map((object) => [object.key, object.object.metadata?.resourceVersion]);
         expect([...state].sort(([a], [b]) => compareKeys(a, b))).to.deep.equal(end);
+        await remove('/registry/pods/zz/end');
+        own.abort();
       }),
       { numRuns: 25 },
     );
@@ -430,7 +434,9 @@ describe('createWatchCache()', () => {
         if (marks.length === 5) own.abort();
       },
     };
-    await runCompaction(faulty, 240_000, own.signal, clock);
+    const lines: string[] = [];
+    await runCompaction(faulty, 240_000, own.signal, clock, createLogger('test', {}, (line) => lines.push(line)));
+    expect(lines.filter((line) => line.includes('compaction failed'))).to.have.length(1);
     // Seen at 0, not at 4 (it failed), at 8, 12 and 16 minutes: at the last one only the first mark is ten minutes old.
     expect(await storage.compactedRevision()).to.equal(1n);
   });
