@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 
 /** Raised when the form of the product changes. */
-const formVersion = 3;
+const formVersion = 4;
 export const generatedDir = path.join(import.meta.dirname, 'generated');
 const dataDir = path.join(import.meta.dirname, 'data');
 
@@ -44,10 +44,13 @@ type MergeKeys = Record<string, Record<string, Omit<FieldExtra, 'default' | 'enu
 const special: Readonly<Record<string, string>> = {
   'string': 'string', 'bool': 'boolean', 'byte': 'bytes', 'int': 'int64', 'int32': 'int32', 'int64': 'int64', 'float64': 'double', 'interface{}': 'any',
   'meta/v1/Time': 'time', 'meta/v1/MicroTime': 'microTime', 'meta/v1/Duration': 'duration', 'meta/v1/FieldsV1': 'any',
-  'Quantity': 'quantity', 'IntOrString': 'intOrString', 'RawExtension': 'raw',
+  'types.UID': 'string', 'Quantity': 'quantity', 'IntOrString': 'intOrString', 'RawExtension': 'raw',
 };
 const anyTypes = /^apiextensions\.k8s\.io\/v1(beta1)?\/(JSON|JSONSchemaPropsOr(Array|Bool|StringArray))$/;
 const goPackages: Readonly<Record<string, string>> = { Quantity: 'resource', IntOrString: 'intstr', RawExtension: 'runtime' };
+
+/** Their uid is a plain string; elsewhere it has a Go type of its own, which error texts name. */
+const plainUid: ReadonlySet<string> = new Set(['authentication.k8s.io/v1/UserInfo', 'authorization.k8s.io/v1/SubjectAccessReviewSpec']);
 
 /** What the product depends on; a product with another stamp is made anew. */
 export function currentStamp(): string {
@@ -62,7 +65,7 @@ export function generate(): { product: Product; docs: DocTable } {
   for (const [name, fact] of Object.entries(facts.types)) {
     const merge = mergeKeys[name] ?? {};
     const fields: TypeRow['fields'] = {};
-    for (const [field, row] of Object.entries(fact.fields)) fields[field] = fieldRow(facts, name, row, merge[field]);
+    for (const [field, row] of Object.entries(fact.fields)) fields[field] = fieldRow(facts, name, field === 'uid' && !plainUid.has(name) ? { ...row, t: row.t.replace('string', 'types.UID') } : row, merge[field]);
     types[name] = { flags: `${fact.typeMeta ? 'k' : ''}${merge['$type']?.structType === 'atomic' ? 'a' : ''}`, fields };
   }
   return { product: { stamp: currentStamp(), types }, docs: readDocs(facts) };
