@@ -2,6 +2,9 @@
 // names and OpenAPI paths are derived from it. Names and verbs are data (api-resources.json), rules are strategies.ts.
 import data from './api-resources.json' with { type: 'json' };
 import { storagePrefix } from '../storage/keys.ts';
+import { clusterTables } from './columns/cluster.ts';
+import { coreTables } from './columns/core.ts';
+import { workloadTables } from './columns/workloads.ts';
 import { conversions } from './conversions.ts';
 import { resourceId } from './resource.ts';
 import type { ResourceRow, Strategy, SubresourceRow } from './resource.ts';
@@ -41,6 +44,9 @@ interface RowFacts {
 // The JSON module's inferred type is a union of every row's own shape; this is the common one.
 const facts = data as unknown as { groups: GroupInfo[]; resources: RowFacts[] };
 
+/** Kinds that are not here have the plain table of name and creation time. */
+const tables = { ...coreTables, ...workloadTables, ...clusterTables };
+
 /** Groups in the order of discovery. The core group comes first, and `/apis` leaves it out. */
 export function groups(): readonly GroupInfo[] {
   return facts.groups;
@@ -68,7 +74,7 @@ export function builtinRows(options: RegistryOptions = {}): ResourceRow[] {
       ...(row.storageVersionHash === undefined ? {} : { storageVersionHash: row.storageVersionHash }),
       ...(stored ? { storagePrefix: storagePrefix(row.group, row.plural) } : {}),
       ...(conversion === undefined ? {} : conversion),
-      strategy: rules[`${id}/${row.version}`] ?? rules[id] ?? {},
+      strategy: { ...rules[id], ...tables[id] },
     };
   });
 }
