@@ -3,6 +3,8 @@ import { createLogger } from '#machinery/base/log.ts';
 import type { ApiserverConfig, RunningApiserver } from './config.ts';
 import type { Backend, BootstrapStep, CustomHandler, ServerDeps } from './backend.ts';
 import type { AdmissionPlugin } from './admission/admission.ts';
+import { admissionPlugins } from './admission/all.ts';
+import { admissionPlugins } from './admission/all.ts';
 import { createServiceAllocator } from './allocators/service.ts';
 import { createOpenidDocuments } from './auth/openid.ts';
 import { createReviewHandlers } from './auth/reviews.ts';
@@ -77,9 +79,11 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds }));
     const authenticator = createAuthenticator(deps);
     const authorizer = createAuthorizer(deps);
+    admission.push(...admissionPlugins(deps, authorizer));
+    admission.push(...admissionPlugins(deps, authorizer));
     const customHandlers = new Map<string, CustomHandler>([
       ...createReviewHandlers(config.serviceAccount, authenticator.tokens, authorizer),
-      ['serviceaccounts/token', createTokenRequestHandler(deps)],
+      ['serviceaccounts/token', createTokenRequestHandler(deps, admission)],
       ...createPodHandlers({ pods: () => storeOfId('pods'), budgets: () => (resources.byId('poddisruptionbudgets.policy') ? storeOfId('poddisruptionbudgets.policy') : undefined) }),
     ]);
 

@@ -45,7 +45,8 @@ export function createServiceAccountAdmission(backend: Pick<Backend, 'lookup' | 
       const pod = podOf(attributes);
       const spec = pod.spec;
       if (spec === undefined || pod.metadata?.annotations?.[mirrorAnnotation] !== undefined) return;
-      spec.serviceAccountName ||= defaultAccount;
+      spec.serviceAccountName ||= spec.serviceAccount || defaultAccount;
+      spec.serviceAccount = spec.serviceAccountName; // the old name of the field stays in step
       const account = await find(attributes, spec.serviceAccountName);
       if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true) mountToken(pod);
       if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length) spec.imagePullSecrets = account.imagePullSecrets.map(({ name }) => ({ ...(name === undefined ? {} : { name }) }));

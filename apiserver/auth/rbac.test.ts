@@ -150,9 +150,10 @@ describe('createRbac()', () => {
     for (let n = 0; n < 200; n++) backend.put(`clusterrolebindings.${group}`, binding(`b${n}`, 'ClusterRole/reader', [{ kind: 'Group', name: `g${n}` }]));
     const dev = user('dan', ...Array.from({ length: 20 }, (_, n) => `g${n}`));
     const info = fakeInfo({ resource: 'pods', namespace: 'a', name: 'x' });
-    rbac.authorize(dev, info);
+    let allowed = ask(dev, { resource: 'pods', namespace: 'a', name: 'x' });
     const began = performance.now();
-    for (let n = 0; n < 10_000; n++) rbac.authorize(dev, info);
+    for (let n = 0; n < 10_000; n++) allowed &&= (rbac.authorize(dev, info) as { allowed: boolean }).allowed;
+    expect(allowed).to.equal(true);
     expect((performance.now() - began) / 10_000).to.be.below(0.02);
   });
   it('rulesFor() lists resource and path rules apart', () => {

@@ -5,8 +5,8 @@ import { createSigner, parseToken, readTokenKey, jwks } from './jwt.ts';
 import { createTokenAuthenticator, TokenError, type TokenAuthenticator } from './service-account-tokens.ts';
 
 const pem = (type: 'rsa' | 'ec'): { publicKey: string; privateKey: string } => {
-  const encodings = { publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs8', format: 'pem' } } as const;
-  return type === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048, ...encodings }) : generateKeyPairSync('ec', { namedCurve: 'P-256', ...encodings });
+  const { publicKey, privateKey } = type === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(), privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
 };
 
 const start = Date.parse('2026-01-01T00:00:00Z');

@@ -12,7 +12,7 @@ import { authorizeRequest, chainAuthorizers, createAuthorizer } from './authz.ts
 import { impersonate } from './impersonation.ts';
 import type { Authenticator, Authorizer } from './seams.ts';
 
-const failure = async (work: () => Promise<unknown> | unknown): Promise<StatusError> => {
+const failure = async (work: () => unknown): Promise<StatusError> => {
   try {
     await work();
   } catch (error) {
