@@ -4,7 +4,6 @@ import type { ApiserverConfig, RunningApiserver } from './config.ts';
 import type { Backend, BootstrapStep, CustomHandler, ServerDeps } from './backend.ts';
 import type { AdmissionPlugin } from './admission/admission.ts';
 import { admissionPlugins } from './admission/all.ts';
-import { admissionPlugins } from './admission/all.ts';
 import { createServiceAllocator } from './allocators/service.ts';
 import { createOpenidDocuments } from './auth/openid.ts';
 import { createReviewHandlers } from './auth/reviews.ts';
@@ -79,7 +78,6 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds }));
     const authenticator = createAuthenticator(deps);
     const authorizer = createAuthorizer(deps);
-    admission.push(...admissionPlugins(deps, authorizer));
     admission.push(...admissionPlugins(deps, authorizer));
     const customHandlers = new Map<string, CustomHandler>([
       ...createReviewHandlers(config.serviceAccount, authenticator.tokens, authorizer),
