@@ -1,0 +1,196 @@
+import { expect } from 'chai';
+import type { KubeObject, Service } from '#machinery/api/object.ts';
+import { StatusError } from '#machinery/api/status.ts';
+import { createFakeBackend, fakeContext, fakeWrite, type FakeBackend } from '../auth/fake-backend.ts';
+import type { ServerDeps } from '../backend.ts';
+import type { Reservation } from '../resources/resource.ts';
+import { addressToNumber, contains, numberToAddress, parseRange } from './address-range.ts';
+import { createServiceAllocator, type ServiceAllocator } from './service.ts';
+
+describe('address ranges', () => {
+  it('parseRange() keeps the low addresses for those who ask by number', () => {
+    const range = (cidr: string): (string | undefined)[] => {
+      const found = parseRange(cidr);
+      return found === undefined ? [] : [found.cidr, ...[found.first, found.dynamicFirst, found.last].map((one) => numberToAddress(one, found.family))];
+    };
+    expect(range('10.43.0.0/16')).to.deep.equal(['10.43.0.0/16', '10.43.0.1', '10.43.1.1', '10.43.255.254']);
+    expect(range('10.0.0.77/24')).to.deep.equal(['10.0.0.0/24', '10.0.0.1', '10.0.0.17', '10.0.0.254']);
+    expect(range('10.0.0.0/28')).to.deep.equal(['10.0.0.0/28', '10.0.0.1', '10.0.0.1', '10.0.0.14']);
+    expect(range('fd00::/112')).to.deep.equal(['fd00::/112', 'fd00::1', 'fd00::101', 'fd00::ffff']);
+    for (const bad of ['', '10.0.0.0', '10.0.0.0/33', '10.0.0/8', 'x/8', '10.0.0.0/-1', '10.0.0.0/']) expect(range(bad), bad).to.deep.equal([]);
+  });
+  it('addresses go to numbers and back in canonical form', () => {
+    const canonical = (text: string): string => numberToAddress(addressToNumber(text), text.includes(':') ? 'IPv6' : 'IPv4');
+    for (const [text, expected] of [
+      ['255.0.1.2', '255.0.1.2'], ['2001:DB8:0:0:1:0:0:1', '2001:db8::1:0:0:1'], ['::', '::'], ['::1', '::1'], ['1::', '1::'],
+      ['::ffff:1.2.3.4', '::ffff:102:304'], ['1:0:2:3:4:5:6:7', '1:0:2:3:4:5:6:7'],
+    ] as const) expect(canonical(text), text).to.equal(expected);
+  });
+  it('contains() knows its family', () => {
+    const range = parseRange('10.0.0.0/24');
+    if (range === undefined) throw new Error('not a range');
+    expect(['10.0.0.0', '10.0.0.255', '10.0.1.0', '::a00:1', 'x'].map((one) => contains(range, one))).to.deep.equal([true, true, false, false, false]);
+  });
+});
+
+describe('createServiceAllocator()', () => {
+  let backend: FakeBackend;
+  let allocator: ServiceAllocator;
+  const make = (range: string, ports = { from: 30000, to: 32767 }): void => {
+    backend = createFakeBackend();
+    const config = { serviceClusterIpRange: range, serviceNodePortRange: ports } as ServerDeps['config']; // the two that it reads
+    allocator = createServiceAllocator({ config, backend, signal: new AbortController().signal });
+  };
+  beforeEach(() => make('10.43.0.0/24'));
+
+  const service = (name: string, spec: Record<string, unknown> = {}): Service =>
+    ({ metadata: { name, namespace: 'a' }, spec: { type: 'ClusterIP', ports: [{ port: 80 }], ...spec } });
+  const take = (object: Service, old?: Service, dryRun = false): Promise<Reservation | undefined> =>
+    allocator.allocate(object as unknown as KubeObject, old as unknown as KubeObject | undefined, fakeWrite(backend, fakeContext(), dryRun));
+  /** A write that happens. */
+  const write = async (object: Service, old?: Service): Promise<Service> => {
+    const reservation = await take(object, old);
+    backend.put('services', object as unknown as KubeObject);
+    await reservation?.commit();
+    return object;
+  };
+  const remove = async (object: Service): Promise<void> => {
+    backend.remove('services', 'a', object.metadata.name ?? '');
+    await (await allocator.allocate(undefined, object as unknown as KubeObject, fakeWrite(backend)))?.commit();
+  };
+  const refusal = async (object: Service, old?: Service): Promise<string> => {
+    try {
+      await take(object, old);
+    } catch (error) {
+      if (error instanceof StatusError) return error.message;
+      throw error;
+    }
+    return 'accepted';
+  };
+  const addresses = (): string[] => backend.cached('ipaddresses.networking.k8s.io').map((one) => one.metadata?.name ?? '');
+
+  it('gives a cluster IP above the static band and keeps an IPAddress for it', async () => {
+    const { spec } = await write(service('s'));
+    expect(spec?.clusterIPs).to.deep.equal([spec?.clusterIP]);
+    expect(Number(spec?.clusterIP?.split('.')[3])).to.be.within(17, 254);
+    expect([spec?.ipFamilies, spec?.ipFamilyPolicy]).to.deep.equal([['IPv4'], 'SingleStack']);
+    const [address] = backend.cached('ipaddresses.networking.k8s.io');
+    expect(address?.metadata?.labels).to.deep.equal({ 'ipaddress.kubernetes.io/ip-family': 'IPv4', 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' });
+    expect(address?.spec).to.deep.equal({ parentRef: { group: '', resource: 'services', namespace: 'a', name: 's' } });
+  });
+  it('never gives one address twice, uses the band last, then says that the range is full', async () => {
+    make('10.43.0.0/27');
+    const all = await Promise.all(Array.from({ length: 30 }, (_, n) => write(service(`s${n}`))));
+    expect(new Set(all.map((one) => one.spec?.clusterIP)).size).to.equal(30);
+    expect(await refusal(service('more'))).to.equal('Internal error occurred: failed to allocate a serviceIP for Service "more": range is full');
+    await remove(all[7] ?? service(''));
+    expect((await write(service('again'))).spec?.clusterIP).to.equal(all[7]?.spec?.clusterIP);
+  });
+  for (const [what, clusterIP, text] of [
+    ['taken', '10.43.0.5', '["10.43.0.5"]: failed to allocate IP 10.43.0.5: provided IP is already allocated'],
+    ['outside', '10.44.0.5', '["10.44.0.5"]: failed to allocate IP 10.44.0.5: the provided network does not match the current range'],
+    ['the broadcast', '10.43.0.255', '["10.43.0.255"]: failed to allocate IP 10.43.0.255: the provided IP (10.43.0.255) is not in the valid range. The range of valid IPs is 10.43.0.0/24'],
+  ] as const) {
+    it(`refuses an address that is ${what}`, async () => {
+      await write(service('first', { clusterIP: '10.43.0.5' }));
+      expect(await refusal(service('s', { clusterIP }))).to.equal(`Service "s" is invalid: spec.clusterIPs: Invalid value: ${text}`);
+    });
+  }
+  it('refuses malformed and contradictory fields before it takes anything', async () => {
+    for (const [spec, text] of [
+      [{ clusterIP: 'bogus' }, /clusterIPs\[0\]: Invalid value: "bogus": must be a valid IP address/],
+      [{ clusterIP: '10.43.0.5', clusterIPs: ['10.43.0.6'] }, /first value must match `clusterIP`/],
+      [{ clusterIPs: ['10.43.0.6'] }, /must be empty when `clusterIP` is not specified/],
+      [{ clusterIP: '10.43.0.5', clusterIPs: ['10.43.0.5', '10.43.0.6'] }, /no more than one IP for each IP family/],
+      [{ ipFamilies: ['IPv6'] }, /spec.ipFamilies\[0\]: Invalid value: "IPv6": not configured on this cluster/],
+      [{ ipFamilyPolicy: 'RequireDualStack' }, /this cluster is not configured for dual-stack services/],
+      [{ clusterIP: 'fd00::1' }, /IPv6 is not configured on this cluster/],
+    ] as const) expect(await refusal(service('s', spec))).to.match(text);
+    expect(addresses()).to.deep.equal([]);
+  });
+  it('gives nothing to headless Services and external names', async () => {
+    const headless = await write(service('h', { clusterIP: 'None', selector: { a: 'b' } }));
+    expect([headless.spec?.clusterIPs, headless.spec?.ipFamilies]).to.deep.equal([['None'], ['IPv4']]);
+    expect((await write(service('n', { clusterIP: 'None' }))).spec?.ipFamilies).to.deep.equal(['IPv4', 'IPv6']);
+    await write(service('e', { type: 'ExternalName', externalName: 'x.example' }));
+    expect(addresses()).to.deep.equal([]);
+  });
+  it('takes everything back when the write does not happen', async () => {
+    await (await take(service('s', { type: 'NodePort', ports: [{ port: 80, nodePort: 30100 }] })))?.release();
+    expect(addresses()).to.deep.equal([]);
+    expect(allocator.nodePorts.isFree(30100)).to.equal(true);
+  });
+  it('takes the address back when a later step fails', async () => {
+    expect(await refusal(service('s', { type: 'NodePort', ports: [{ port: 80, nodePort: 1 }] }))).to.match(/The range of valid ports is 30000-32767/);
+    expect(addresses()).to.deep.equal([]);
+  });
+  it('a dry run takes nothing', async () => {
+    const object = service('s', { type: 'NodePort' });
+    await (await take(object, undefined, true))?.commit();
+    expect(addresses()).to.deep.equal([]);
+    expect(allocator.nodePorts.isFree(object.spec?.ports?.[0]?.nodePort ?? 0)).to.equal(true);
+  });
+  it('finds its own address again after a write that was cut off', async () => {
+    await take(service('s', { clusterIP: '10.43.0.1' })); // neither commit nor release: the process died
+    expect(await refusal(service('s', { clusterIP: '10.43.0.1' }))).to.equal('accepted');
+    expect(await refusal(service('t', { clusterIP: '10.43.0.1' }))).to.match(/already allocated/);
+  });
+  it('keeps what an update leaves out, and gives up what a change of type leaves behind', async () => {
+    const old = await write(service('s', { type: 'NodePort', ports: [{ name: 'web', port: 80 }] }));
+    const patched = service('s', { type: 'NodePort', ports: [{ name: 'web', port: 8080 }, { name: 'more', port: 81 }] });
+    await write(patched, old);
+    expect(patched.spec?.clusterIP).to.equal(old.spec?.clusterIP);
+    expect(patched.spec?.ports?.[0]?.nodePort).to.equal(old.spec?.ports?.[0]?.nodePort);
+    expect(patched.spec?.ports?.[1]?.nodePort).to.be.within(30086, 32767);
+    const external = service('s', { type: 'ExternalName', externalName: 'x.example', ports: [] });
+    await write(external, patched);
+    expect(addresses()).to.deep.equal([]);
+    expect(allocator.nodePorts.isFree(old.spec?.ports?.[0]?.nodePort ?? 0)).to.equal(true);
+    await write(service('s'), external);
+    expect(addresses()).to.have.length(1);
+  });
+  it('serves two families when two ranges are given', async () => {
+    make('10.43.0.0/24,fd00::/112');
+    const single = await write(service('s'));
+    expect(single.spec?.clusterIPs).to.have.length(1);
+    const both = service('s', { clusterIP: single.spec?.clusterIP, clusterIPs: single.spec?.clusterIPs, ipFamilyPolicy: 'PreferDualStack', ipFamilies: ['IPv4'] });
+    await write(both, single);
+    expect(both.spec?.ipFamilies).to.deep.equal(['IPv4', 'IPv6']);
+    expect(both.spec?.clusterIPs?.[1]).to.match(/^fd00::/);
+    const back = service('s', { ...both.spec, ipFamilyPolicy: 'SingleStack' });
+    await write(back, both);
+    expect(back.spec?.clusterIPs).to.deep.equal(single.spec?.clusterIPs);
+    expect(addresses()).to.deep.equal(single.spec?.clusterIPs);
+  });
+
+  describe('node ports', () => {
+    it('refuses one that is taken and gives it again after the deletion', async () => {
+      const first = await write(service('f', { type: 'NodePort', ports: [{ port: 80, nodePort: 30080 }] }));
+      const second = service('g', { type: 'NodePort', ports: [{ port: 80, nodePort: 30080 }] });
+      expect(await refusal(second)).to.equal('Service "g" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated');
+      await remove(first);
+      expect(await refusal(second)).to.equal('accepted');
+    });
+    it('one number serves TCP and UDP of the same port', async () => {
+      const { spec } = await write(service('d', { type: 'NodePort', ports: [{ name: 'a', port: 53 }, { name: 'b', port: 53, protocol: 'UDP' }, { name: 'c', port: 54 }] }));
+      const [a, b, c] = (spec?.ports ?? []).map((port) => port.nodePort);
+      expect(a).to.equal(b);
+      expect(c).to.not.equal(a);
+    });
+    it('two writes under way never get the same', async () => {
+      make('10.43.0.0/24', { from: 30000, to: 30003 });
+      const all = await Promise.all(Array.from({ length: 4 }, async (_, n) => {
+        const object = service(`s${n}`, { type: 'NodePort' });
+        await take(object);
+        return object.spec?.ports?.[0]?.nodePort;
+      }));
+      expect(new Set(all).size).to.equal(4);
+      expect(await refusal(service('more', { type: 'NodePort' }))).to.equal('Internal error occurred: failed to allocate a nodePort: range is full');
+    });
+    it('load balancers may go without, and get a health check port when local', async () => {
+      const { spec } = await write(service('l', { type: 'LoadBalancer', allocateLoadBalancerNodePorts: false, externalTrafficPolicy: 'Local' }));
+      expect(spec?.ports?.[0]?.nodePort).to.equal(undefined);
+      expect(spec?.healthCheckNodePort).to.be.within(30000, 32767);
+    });
+  });
+});
