@@ -257,8 +257,9 @@ async function write(storage: Storage, key: string, text: string, expected = 0n)
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     const through = await openEtcd({ servers: [`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`], livenessMs: 500 });
     const events: StorageEvent[] = [];
+    const start = await through.revision();
     const watching = (async () => {
-      for await (const batch of through.watch('/registry/', await through.revision(), controller.signal)) events.push(...batch.events);
+      for await (const batch of through.watch('/registry/', start, controller.signal)) events.push(...batch.events);
     })();
     await write(storage, '/registry/a/1', 'x');
     await eventually(AbortSignal.timeout(5000), () => events.length === 1);

@@ -288,6 +288,9 @@ class EtcdStorage implements Storage {
     const client = this.#clients[this.#active] as Etcd3; // always in range
     // The package types the stream by its own narrow interface; it is a Node duplex stream with grpc's cancel().
     const stream = (await client.watchClient.watch()) as unknown as Duplex & { cancel(): void };
+    // The package's listener would, on a late error of a stream given up long ago, close the channels in use by then.
+    stream.removeAllListeners('error');
+    stream.on('error', () => undefined); // the iteration below reports it
     const state = { position: after, isHandedOut: false, heardAt: Date.now() };
     const own = new AbortController();
     const stop = AbortSignal.any([signal, this.#closing.signal, own.signal]);
@@ -329,7 +332,6 @@ class EtcdStorage implements Storage {
     } finally {
       stop.removeEventListener('abort', cancel);
       own.abort();
-      stream.on('error', () => undefined); // what comes of cancelling is of no interest
       stream.cancel();
       stream.destroy();
       await supervision;

@@ -505,7 +505,8 @@ function prepare(database: DatabaseSync) {
     newest: make('SELECT max(revision) AS revision FROM log'),
     current: make(`SELECT ${columns}, value FROM log WHERE key = ? ORDER BY revision DESC LIMIT 1`),
     currentMark: make(`SELECT ${columns} FROM log WHERE key = ? ORDER BY revision DESC LIMIT 1`),
-    range: make(`SELECT ${columns}, value FROM (${newestPerKey}) CROSS JOIN log ON log.revision = newest ORDER BY key LIMIT ?`),
+    // CROSS JOIN keeps the inner query as the outer loop, and with it the order; an ORDER BY out here would sort all values.
+    range: make(`SELECT ${columns}, value FROM (${newestPerKey} ORDER BY key LIMIT ?) CROSS JOIN log ON log.revision = newest`),
     count: make(`SELECT count(*) AS n FROM (${newestPerKey})`),
     after: make(`SELECT ${columns}, value FROM log WHERE revision > ? ORDER BY revision LIMIT ?`),
     insert: make('INSERT INTO log (revision, key, create_revision, previous_revision, deleted, expires_at, value) VALUES (?, ?, ?, ?, ?, ?, ?)'),
