@@ -84,16 +84,15 @@ export const kubeletFlags = {
   'register-with-taints': { kind: 'list', default: [], placeholder: 'K=V:EFFECT,…', help: 'Taints that the Node registers with.' },
 } as const satisfies FlagTable;
 
-/** Everything but how to reach the API server, which comes from the kubeconfig. `read` takes a file's name. */
-export function configFromFlags(args: readonly string[], client: (kubeconfig: string) => ClientConfig, read: (file: string) => string): KubeletConfig {
+/** Everything but how to reach the API server, which the kubeconfig says. `read` takes a file's name. */
+export function configFromFlags(args: readonly string[], read: (file: string) => string): { kubeconfig: string; config: Omit<KubeletConfig, 'client'> } {
   const flags = parseFlags(kubeletFlags, args);
   if (flags.kubeconfig === undefined) throw new UsageError('--kubeconfig is needed: the file that says how to reach the API server');
   if (flags['node-ip'] === undefined) throw new UsageError("--node-ip is needed: the address by which others reach this node");
   if ((flags['tls-cert-file'] === undefined) !== (flags['tls-private-key-file'] === undefined)) {
     throw new UsageError('--tls-cert-file and --tls-private-key-file belong together');
   }
-  return {
-    client: client(flags.kubeconfig),
+  const config = {
     nodeName: (flags['hostname-override'] ?? hostname()).toLowerCase(),
     nodeIp: flags['node-ip'],
     port: flags.port,
@@ -102,7 +101,7 @@ export function configFromFlags(args: readonly string[], client: (kubeconfig: st
     ...(flags['tls-cert-file'] === undefined || flags['tls-private-key-file'] === undefined ? {}
       : { serving: { cert: read(flags['tls-cert-file']), key: read(flags['tls-private-key-file']) } }),
     rootDir: flags['root-dir'],
-    runtime: flags.runtime === 'hollow' ? 'hollow' : 'docker',
+    runtime: flags.runtime === 'hollow' ? 'hollow' as const : 'docker' as const,
     dockerHost: flags['docker-host'],
     clusterId: flags['cluster-id'],
     bridgeName: flags.bridge,
@@ -122,6 +121,7 @@ export function configFromFlags(args: readonly string[], client: (kubeconfig: st
     leaseDurationSeconds: defaults.leaseDurationSeconds,
     version: defaults.version,
   };
+  return { kubeconfig: flags.kubeconfig, config };
 }
 
 /** `key=value:Effect` or `key:Effect`. */

@@ -1,0 +1,213 @@
+// The kubelet: makes the Node, runs the pods bound to it, reports on both, serves its own API. run() settles when all has stopped;
+// pods go on running and are taken over by the next run.
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { withTimeout } from '#machinery/base/abort.ts';
+import { createTaskGroup } from '#machinery/base/group.ts';
+import { createLogger } from '#machinery/base/log.ts';
+import type { Node, Pod, Service } from '#machinery/api/object.ts';
+import { createClient } from '#machinery/client/client.ts';
+import { createInformer } from '#machinery/client/informer.ts';
+import { createRecorder } from '#machinery/client/recorder.ts';
+import { nodes, pods, services } from '#machinery/client/resources.ts';
+import type { KubeletConfig } from './config.ts';
+import type { KubeletContext } from './context.ts';
+import { initContainers, isSidecar, podUid } from './container-spec.ts';
+import { createImages } from './images/images.ts';
+import { createNodeReporter, readMachine, registerNode, runNodeLease, type NodeInput } from './node-status.ts';
+import { parseResolvConf } from './pod-files.ts';
+import { createPodSource, type PodSource } from './pod-source.ts';
+import { createProbes } from './probes/probes.ts';
+import { createReferences } from './references.ts';
+import type { ImageInfo, Runtime } from './runtime/runtime.ts';
+import { startServer, type StreamVerb, type UpgradeHandler } from './server/server.ts';
+import { createStatusWriter } from './status-writer.ts';
+import { mountShared, mountsBelow, unmountBelow } from './volumes/mounts.ts';
+import { createTokens } from './volumes/tokens.ts';
+import { createVolumes } from './volumes/volumes.ts';
+
+const log = createLogger('kubelet');
+
+async function createRuntime(config: KubeletConfig, podOf: (uid: string) => Pod | undefined): Promise<Runtime> {
+  if (config.runtime === 'docker') {
+    const { createDockerRuntime } = await import('./runtime/docker.ts');
+    return createDockerRuntime({ dockerHost: config.dockerHost, clusterId: config.clusterId, nodeName: config.nodeName, bridgeName: config.bridgeName, clusterCidr: config.clusterCidr, log });
+  }
+  const { createHollowRuntime } = await import('./runtime/hollow.ts');
+  return createHollowRuntime({
+    endsByItself: (uid, name) => {
+      const pod = podOf(uid);
+      return pod !== undefined && initContainers(pod).some((container) => container.name === name && !isSidecar(container));
+    },
+  });
+}
+
+async function selfMadeServing(config: KubeletConfig): Promise<{ cert: string; key: string }> {
+  const { createCa, issueCertificate } = await import('#machinery/pki/pki.ts');
+  const ca = await createCa(`${config.nodeName}-ca`);
+  return issueCertificate(ca, { commonName: config.nodeName, usages: ['server'], dnsNames: [config.nodeName], ips: [config.nodeIp] });
+}
+
+/** A folder of our own that passes mounts on to containers that ask for it; `/` itself may be private. */
+async function prepareRoot(rootDir: string): Promise<void> {
+  await mkdir(join(rootDir, 'pods'), { recursive: true });
+  if (!(await mountsBelow(rootDir)).includes(rootDir)) await mountShared(rootDir);
+}
+
+async function streamHandlers(): Promise<Partial<Record<StreamVerb, UpgradeHandler>>> {
+  return {};
+}
+
+/** `onReady` fires once the Node is registered; Node Ready follows when runtime and network are up. */
+export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: (info: { port: number }) => void): Promise<void> {
+  const group = createTaskGroup(signal);
+  const stop = group.signal;
+  const client = createClient(config.client);
+  let podSource: PodSource | undefined;
+  try {
+    // Pods' last statuses and deletions are still written while the workers end.
+    const recorder = createRecorder({ client, component: 'kubelet', host: config.nodeName }, stop);
+    if (config.runtime === 'docker') await prepareRoot(config.rootDir);
+    const podInformer = createInformer<Pod>(client, pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
+    podInformer.addIndex('uid', (pod) => [podUid(pod)]);
+    const serviceInformer = createInformer<Service>(client, services);
+    const nodeInformer = createInformer<Node>(client, nodes, { fieldSelector: `metadata.name=${config.nodeName}` });
+    const [runtime, machine, resolvText] = await Promise.all([
+      createRuntime(config, (uid) => podInformer.byIndex('uid', uid)[0]),
+      readMachine(config),
+      readFile(config.resolvConf, 'utf8').catch(() => ''),
+    ]);
+    const version = await runtime.version();
+    let runtimeRead = false;
+    let networkFor = '';
+    let images: ImageInfo[] = [];
+    const networkProblem = (): string => (networkFor !== '' ? '' : 'container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:waiting for spec.podCIDR of the node');
+    const problem = (): string => {
+      const problems = [...(runtimeRead && runtime.isUp() ? [] : ['container runtime is down']), ...(networkProblem() === '' ? [] : [networkProblem()])];
+      return problems.length > 1 ? `[${problems.join(', ')}]` : problems[0] ?? '';
+    };
+
+    const server = await startServer({
+      address: config.listenAddress ?? config.nodeIp, port: config.port, serving: config.serving ?? await selfMadeServing(config), clientCa: config.clientCa,
+      nodeIp: config.nodeIp, runtime, pods: () => podInformer.list(), healthy: () => (runtime.isUp() ? '' : 'container runtime is down'),
+      debug: () => podSource?.workers().map((worker) => ({ pod: `${worker.pod.metadata.namespace}/${worker.pod.metadata.name}`, uid: worker.uid, stage: worker.stage, lastError: worker.lastError() })) ?? [],
+      upgrade: await streamHandlers(), log,
+    });
+    group.start('kubelet API', async (inner) => {
+      await new Promise<void>((resolve) => {
+        if (inner.aborted) resolve();
+        inner.addEventListener('abort', () => resolve(), { once: true });
+      });
+      await server.close();
+    });
+
+    const input = async (): Promise<NodeInput> => ({ config, machine, runtimeVersion: `${version.name}://${version.version}`, port: server.port, problem: problem(), images });
+    const node = await registerNode(client, await input(), log, stop);
+    onReady?.({ port: server.port });
+
+    const reporter = createNodeReporter({ client, recorder, node, input, everyMs: config.nodeStatusUpdateMs, log });
+    group.start('node status', (inner) => reporter.run(inner));
+    group.start('node lease', (inner) => runNodeLease(client, config, node, log, inner));
+    for (const informer of [podInformer, serviceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (inner) => informer.run(inner));
+
+    const probes = createProbes({ runtime, recorder, nodeIp: config.nodeIp, changed: (uid) => podSource?.wake(uid) }, stop);
+    const context: KubeletContext = {
+      config, client, runtime, recorder, log, probes,
+      services: serviceInformer,
+      volumes: createVolumes(config.rootDir),
+      tokens: createTokens(client, stop),
+      images: createImages(runtime),
+      references: createReferences(client, stop),
+      statuses: createStatusWriter(client, log, stop),
+      hostResolver: parseResolvConf(resolvText),
+      allocatable: () => machine.allocatable,
+      networkProblem,
+    };
+    const source = createPodSource(context, podInformer, () => nodeInformer.get('', config.nodeName));
+    podSource = source;
+    runtime.onChange((uid) => source.wake(uid));
+
+    // The network follows the pod CIDR, which the controllers may give only later.
+    let networkWork: Promise<void> = Promise.resolve();
+    const useCidr = (podCidr: string | undefined): void => {
+      if (!podCidr || podCidr === networkFor) return;
+      networkWork = networkWork.then(async () => {
+        if (networkFor === podCidr) return;
+        await withTimeout('setting up the pod network', 30_000, stop, (inner) => runtime.ensureNetwork({ name: config.bridgeName, podCidr }, inner));
+        networkFor = podCidr;
+        reporter.poke();
+        source.wakeAll();
+      }).catch((error: unknown) => {
+        if (stop.aborted) return;
+        log.error('pod network not made', { podCidr, error });
+        setTimeout(() => !stop.aborted && useCidr(podCidr), 2000).unref();
+      });
+    };
+    nodeInformer.onChange((change) => change.type !== 'deleted' && useCidr(config.podCidr ?? change.object.spec?.podCIDR));
+    useCidr(config.podCidr ?? node.spec?.podCIDR);
+
+    const runtimeReady = Promise.withResolvers<void>();
+    group.start('runtime', (inner) => runtime.run(() => {
+      runtimeRead = true;
+      runtimeReady.resolve();
+      reporter.poke();
+    }, inner));
+    group.start('images', async (inner) => {
+      await runtimeReady.promise;
+      while (!inner.aborted) {
+        try {
+          images = await runtime.listImages(inner);
+        } catch (error) {
+          log.debug('images not listed', { error });
+        }
+        const { sleep } = await import('#machinery/base/clock.ts');
+        await sleep(300_000, inner).catch(() => undefined);
+      }
+    });
+    stop.addEventListener('abort', () => runtimeReady.resolve(), { once: true });
+    group.start('pods', async (inner) => {
+      await Promise.all([podInformer.waitForSync(inner), runtimeReady.promise]);
+      inner.throwIfAborted();
+      await source.run(inner);
+    });
+    await group.wait();
+    await networkWork;
+  } catch (error) {
+    group.stop(error);
+    await group.wait().catch(() => undefined);
+    if (!signal.aborted) throw error;
+  } finally {
+    client.close();
+  }
+}
+
+/** Removes everything of this cluster's node: containers, network, rules, mounts, folders. The kubelet must not run. */
+export async function removeAllPods(config: KubeletConfig, signal: AbortSignal): Promise<void> {
+  if (config.runtime === 'docker') {
+    const runtime = await createRuntime(config, () => undefined);
+    await runtime.removeAll(signal);
+    await unmountBelow(config.rootDir);
+  }
+  await rm(config.rootDir, { recursive: true, force: true });
+}
+
+if (import.meta.main) {
+  const { configFromFlags, kubeletFlags } = await import('./config.ts');
+  const { describeFlags, UsageError } = await import('#machinery/base/flags.ts');
+  const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
+  const { readFileSync } = await import('node:fs');
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) {
+    process.stdout.write(`Runs the pods bound to one node.\n\n${describeFlags(kubeletFlags)}\n`);
+  } else {
+    const controller = new AbortController();
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => controller.abort());
+    try {
+      const { config, kubeconfig } = configFromFlags(args, (file) => readFileSync(file, 'utf8'));
+      await run({ ...config, client: await loadKubeconfig(kubeconfig) }, controller.signal, ({ port }) => process.stdout.write(`kubelet ready, port ${port}\n`));
+    } catch (error) {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exitCode = error instanceof UsageError ? 2 : 1;
+    }
+  }
+}
