@@ -13,6 +13,7 @@ import type { Storage } from '../storage/storage.ts';
 import { readBody } from './body.ts';
 import type { Schema } from '#machinery/schema/schema.ts';
 import { asKind, parseBody, parseJson } from './decode.ts';
+import type { ExpectedKind } from './decode.ts';
 import { notOlderThan } from './freshness.ts';
 import { listObjects, respondList } from './list.ts';
 import type { Kubelets } from './kubelets.ts';
@@ -20,6 +21,7 @@ import type { Snapshots } from './list.ts';
 import { negotiateInput, negotiateOutput, unsupportedBody } from './negotiate.ts';
 import type { BodyFormat } from './negotiate.ts';
 import { deleteOptions, listOptions, writeOptions } from './options.ts';
+import type { FieldValidation } from './options.ts';
 import { respond } from './respond.ts';
 import { selectionOf } from './selection.ts';
 import type { Served, ServedResources } from './served.ts';
@@ -71,7 +73,7 @@ export async function serveResource(deps: ApiDeps, context: RequestState, respon
   const byName = pathName(request) !== '';
   if (row.namespaced && namespace === '' && byName && info.verb !== 'watch') throw noSuchResource();
   if (info.verb === '' || (row.namespaced && namespace === '' && !['list', 'watch'].includes(info.verb))) throw methodNotAllowed();
-  if (!row.verbs.includes(info.verb) || (info.verb === 'create' && byName)) throw methodNotAllowed();
+  if (!row.verbs.includes(info.verb) || (info.verb === 'create' && byName) || ((info.verb === 'update' || info.verb === 'patch') && !byName)) throw methodNotAllowed();
   switch (info.verb) {
     case 'get': return get(request);
     case 'list': return list(request);
@@ -136,11 +138,22 @@ export function writeRequest({ context, namespace }: ApiRequest, name: string, s
 }
 
 /** The body as an object of the row's kind, with its defaults. Called again for each attempt: writes change what they get. */
-export async function decodeBody(request: ApiRequest, raw: Buffer, format: BodyFormat): Promise<Writable> {
+export async function decodeBody(request: ApiRequest, raw: Buffer, format: BodyFormat, validation: FieldValidation): Promise<Writable> {
   const { row } = request.served;
-  const object = asKind(await parseBody(raw, format), row);
+  const object = await decodeAs(request, raw, format, row, validation);
   row.strategy.default?.(object);
   return object;
+}
+
+/** The body as an object of any kind, held to its type; what is unknown or double in it is warned of or refused. */
+export async function decodeAs({ context }: ApiRequest, raw: Buffer, format: BodyFormat, expected: ExpectedKind, fieldValidation: FieldValidation): Promise<Writable> {
+  // Protobuf knows no fields but its own.
+  if (format === 'protobuf') return asKind(await parseBody(raw, format), expected);
+  const [types, decoding] = await Promise.all([loadTypes(), import('../decoding/decode.ts')]);
+  const type = types.typeFor(expected.group, expected.version, expected.kind);
+  const { object, warnings } = await decoding.decodeBody({ bytes: raw, format, fieldValidation, expected, type });
+  for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
+  return asKind(object, expected);
 }
 
 async function create(request: ApiRequest): Promise<void> {
@@ -149,7 +162,7 @@ async function create(request: ApiRequest): Promise<void> {
   const format = negotiateInput(context.request.headers['content-type']);
   const raw = await readBody(context.request);
   const options = writeOptions(context.query, 'CreateOptions');
-  const object = await decodeBody(request, raw, format);
+  const object = await decodeBody(request, raw, format, options.fieldValidation);
   const handler = served.stored ? undefined : deps.customHandlers.get(served.id);
   if (!served.stored) {
     if (!handler) throw noSuchResource();
@@ -179,7 +192,7 @@ export async function update(request: ApiRequest, subresource = ''): Promise<voi
   const format = negotiateInput(context.request.headers['content-type']);
   const { name } = context.info;
   const decode = async (): Promise<Writable> => {
-    const object = await decodeBody(request, raw, format);
+    const object = await decodeBody(request, raw, format, options.fieldValidation);
     checkName(object, name, namespace);
     return object;
   };
@@ -218,17 +231,26 @@ export async function readPatch(request: ApiRequest, kind = kindOf(request.serve
   } catch (error) {
     throw badRequest(`error decoding patch: ${error instanceof Error ? error.message : String(error)}`);
   }
+  const patched = (current: Readonly<Writable>): object => {
+    switch (type) {
+      case 'application/json-patch+json': return applyJsonPatch(current, body);
+      case 'application/merge-patch+json': return applyMergePatch(current, body);
+      case 'application/strategic-merge-patch+json':
+        if (!schemaType) throw unsupportedBody(accepted);
+        return applyStrategicPatch(current, body, schemaType);
+      default: return type satisfies never;
+    }
+  };
   return {
     options,
     async apply(current) {
-      switch (type) {
-        case 'application/json-patch+json': return applyJsonPatch(current, body);
-        case 'application/merge-patch+json': return applyMergePatch(current, body);
-        case 'application/strategic-merge-patch+json': 
-          if (!schemaType) throw unsupportedBody(accepted);
-          return applyStrategicPatch(current, body, schemaType);
-        default: return type satisfies never;
-      }
+      const object = patched(current);
+      if (!schemaType) return object;
+      const { conformPatched } = await import('../decoding/decode.ts');
+      const shown = (): string => (type === 'application/strategic-merge-patch+json' ? raw.toString() : JSON.stringify(object));
+      const { warnings } = conformPatched({ object, type: schemaType, fieldValidation: options.fieldValidation, shown, patch: raw });
+      for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
+      return object;
     },
   };
 }

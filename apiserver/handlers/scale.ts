@@ -1,10 +1,10 @@
 // The scale subresource: an autoscaling/v1 Scale over the fields that the kind's strategy names.
 import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { badRequest, conflict, invalid, notFound, staleConflict } from '#machinery/api/status.ts';
-import { checkName, methodNotAllowed, noSuchResource, readPatch, writeRequest } from './api.ts';
+import { checkName, decodeAs, methodNotAllowed, noSuchResource, readPatch, writeRequest } from './api.ts';
 import type { ApiRequest } from './api.ts';
 import { readBody } from './body.ts';
-import { asKind, parseBody } from './decode.ts';
+import { asKind } from './decode.ts';
 import { negotiateInput, negotiateOutput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
@@ -32,7 +32,8 @@ export async function serveScale(request: ApiRequest): Promise<void> {
     const format = negotiateInput(context.request.headers['content-type']);
     const raw = await readBody(context.request);
     options = writeOptions(context.query, 'UpdateOptions');
-    change = async () => asKind(await parseBody(raw, format), scaleKind);
+    const { fieldValidation } = options;
+    change = () => decodeAs(request, raw, format, scaleKind, fieldValidation);
   } else if (verb === 'patch') {
     const patch = await readPatch(request, scaleKind);
     options = patch.options;

@@ -1,9 +1,8 @@
 // Subresources: status and the like by the generic store, the rest by handlers of their own.
 import { StatusError, badRequest } from '#machinery/api/status.ts';
-import { decodeBody, methodNotAllowed, noSuchResource, patch, update } from './api.ts';
+import { decodeAs, decodeBody, methodNotAllowed, noSuchResource, patch, update } from './api.ts';
 import type { ApiRequest } from './api.ts';
 import { readBody } from './body.ts';
-import { asKind, parseBody } from './decode.ts';
 import { negotiateInput, negotiateOutput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
@@ -58,8 +57,8 @@ async function serveCustom(request: ApiRequest, sub: { kind?: string; groupVersi
   const format = negotiateInput(context.request.headers['content-type']);
   const raw = await readBody(context.request);
   const options = writeOptions(context.query, verb === 'create' ? 'CreateOptions' : 'UpdateOptions');
-  const body = sub.kind === undefined ? await decodeBody(request, raw, format)
-    : asKind(await parseBody(raw, format), { ...parseApiVersion(sub.groupVersion ?? served.apiVersion), kind: sub.kind });
+  const body = sub.kind === undefined ? await decodeBody(request, raw, format, options.fieldValidation)
+    : await decodeAs(request, raw, format, { ...parseApiVersion(sub.groupVersion ?? served.apiVersion), kind: sub.kind }, options.fieldValidation);
   const object = await handler({ context, row: served.row, namespace, name, body, dryRun: options.dryRun });
   return respond(context, response, form, verb === 'create' ? 201 : 200, JSON.stringify(object));
 }
