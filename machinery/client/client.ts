@@ -34,16 +34,26 @@ interface Call {
   signal: AbortSignal;
 }
 
+/** Sockets that several clients of one server share: those that differ in their token only. */
+export interface Connections { agent: http.Agent; watchAgent: http.Agent }
+
+export function createConnections(config: ClientConfig): Connections {
+  const secure = config.server.startsWith('https:');
+  const transport = secure ? https : http;
+  const tls = secure ? { ca: config.ca, cert: config.cert, key: config.key, rejectUnauthorized: config.insecureSkipTlsVerify !== true } : {};
+  return {
+    agent: new transport.Agent({ keepAlive: true, maxSockets, maxFreeSockets: 8, scheduling: 'lifo', ...tls }),
+    watchAgent: new transport.Agent({ keepAlive: true, maxFreeSockets: 0, ...tls }),
+  };
+}
+
 /** Nothing is connected before the first request. */
-export function createClient(config: ClientConfig): Client {
+export function createClient(config: ClientConfig, { agent, watchAgent }: Connections = createConnections(config)): Client {
   const base = new URL(config.server);
   const secure = base.protocol === 'https:';
   if (!secure && base.protocol !== 'http:') throw new Error(`server ${config.server} is neither https nor http`);
   const transport = secure ? https : http;
   const prefix = base.pathname.replace(/\/+$/, '');
-  const tls = secure ? { ca: config.ca, cert: config.cert, key: config.key, rejectUnauthorized: config.insecureSkipTlsVerify !== true } : {};
-  const agent = new transport.Agent({ keepAlive: true, maxSockets, maxFreeSockets: 8, scheduling: 'lifo', ...tls });
-  const watchAgent = new transport.Agent({ keepAlive: true, maxFreeSockets: 0, ...tls });
   const userAgent = config.userAgent ?? 'proa';
   const target = { protocol: base.protocol, hostname: base.hostname.replace(/^\[|\]$/g, ''), port: base.port || (secure ? 443 : 80) };
 

@@ -1,0 +1,32 @@
+// Every controller by upstream's name. Not here yet: see README.md.
+import type { CreateController } from './context.ts';
+import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
+import { createDeploymentController } from './deployment/controller.ts';
+import { createEndpointsController } from './endpoints/controller.ts';
+import { createEndpointSliceController } from './endpointslice/controller.ts';
+import { createGarbageCollector } from './garbage-collector/controller.ts';
+import { createNamespaceController } from './namespace/controller.ts';
+import { createNodeIpamController } from './node-ipam/controller.ts';
+import { createNodeLifecycleController } from './node-lifecycle/controller.ts';
+import { createPodGarbageCollector } from './podgc/controller.ts';
+import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
+import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
+import { createServiceAccountController } from './serviceaccount/controller.ts';
+import { createTaintEvictionController } from './taint-eviction/controller.ts';
+
+export const controllers: Readonly<Record<string, CreateController>> = {
+  'endpoints-controller': createEndpointsController,
+  'endpointslice-controller': createEndpointSliceController,
+  'replicationcontroller-controller': createReplicationControllerController,
+  'pod-garbage-collector-controller': createPodGarbageCollector,
+  'namespace-controller': createNamespaceController,
+  'serviceaccount-controller': createServiceAccountController,
+  'garbage-collector-controller': createGarbageCollector,
+  'deployment-controller': createDeploymentController,
+  'replicaset-controller': createReplicaSetController,
+  'node-ipam-controller': createNodeIpamController,
+  'node-lifecycle-controller': createNodeLifecycleController,
+  'taint-eviction-controller': createTaintEvictionController,
+  'clusterrole-aggregation-controller': createClusterRoleAggregationController,
+  'root-ca-certificate-publisher-controller': createRootCaPublisher,
+};

@@ -1,0 +1,106 @@
+// What the controllers need to know. Flags bear kube-controller-manager's names; cluster/ fills the same type itself.
+import type { Flag, FlagValues } from '#machinery/base/flags.ts';
+import type { ClientConfig } from '#machinery/client/types.ts';
+
+export interface ControllersConfig {
+  client: ClientConfig;
+  /** Upstream's notation: `*` all that are on by default, `name` on, `-name` off. */
+  controllers: readonly string[];
+  leaderElect: boolean;
+  /** Identity in the lease; one that survives restarts takes over at once. Default: host name and a random part. */
+  leaderElectIdentity?: string;
+  leaderElectLeaseDurationMs: number;
+  leaderElectRenewDeadlineMs: number;
+  leaderElectRetryPeriodMs: number;
+  /** Each controller writes as its own service account. */
+  useServiceAccountCredentials: boolean;
+  /** PEM, published to every namespace; '' publishes nothing. */
+  rootCa: string;
+  allocateNodeCidrs: boolean;
+  clusterCidr: string;
+  nodeCidrMaskSize: number;
+  nodeMonitorPeriodMs: number;
+  nodeMonitorGracePeriodMs: number;
+  nodeStartupGracePeriodMs: number;
+  terminatedPodGcThreshold: number;
+  maxEndpointsPerSlice: number;
+  concurrent: { deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; namespace: number; serviceAccount: number; garbageCollector: number };
+}
+
+/** Upstream's defaults. `client` must be given. */
+export const defaultConfig: Omit<ControllersConfig, 'client'> = {
+  controllers: ['*'],
+  leaderElect: true,
+  leaderElectLeaseDurationMs: 15_000,
+  leaderElectRenewDeadlineMs: 10_000,
+  leaderElectRetryPeriodMs: 2_000,
+  useServiceAccountCredentials: true,
+  rootCa: '',
+  allocateNodeCidrs: true,
+  clusterCidr: '',
+  nodeCidrMaskSize: 24,
+  nodeMonitorPeriodMs: 5_000,
+  nodeMonitorGracePeriodMs: 50_000,
+  nodeStartupGracePeriodMs: 60_000,
+  terminatedPodGcThreshold: 12_500,
+  maxEndpointsPerSlice: 100,
+  concurrent: { deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20 },
+};
+
+const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
+  ({ kind: 'number', default: number, min: 1, help: `${what} that are worked on at a time.` });
+
+export const flags = {
+  'kubeconfig': { kind: 'string', placeholder: 'PATH', help: 'How to reach the API server, as system:kube-controller-manager.' },
+  'controllers': { kind: 'list', placeholder: 'NAME,…', default: ['*'], help: 'Controllers to run: * all that are on by default, NAME on, -NAME off.' },
+  'leader-elect': { kind: 'boolean', default: true, help: 'Run only while holding the lease kube-system/kube-controller-manager.' },
+  'use-service-account-credentials': { kind: 'boolean', default: true, help: 'Each controller writes as its own service account.' },
+  'root-ca-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'CA certificate to publish as ConfigMap kube-root-ca.crt in every namespace.' },
+  'allocate-node-cidrs': { kind: 'boolean', default: true, help: 'Give each node a part of --cluster-cidr for its pods.' },
+  'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: 'Addresses of all pods.' },
+  'node-cidr-mask-size': { kind: 'number', default: 24, min: 8, max: 32, help: "Prefix length of a node's part." },
+  'node-monitor-period-ms': { kind: 'number', default: 5000, min: 100, help: 'How often nodes are looked at.' },
+  'node-monitor-grace-period-ms': { kind: 'number', default: 50_000, min: 1000, help: 'A node silent for so long is Unknown.' },
+  'node-startup-grace-period-ms': { kind: 'number', default: 60_000, min: 1000, help: 'The same for a node that never reported.' },
+  'terminated-pod-gc-threshold': { kind: 'number', default: 12_500, help: 'Terminated pods kept; 0 keeps all.' },
+  'max-endpoints-per-slice': { kind: 'number', default: 100, min: 1, max: 1000, help: 'Endpoints in one EndpointSlice.' },
+  'concurrent-deployment-syncs': workers('Deployments', 5),
+  'concurrent-replicaset-syncs': workers('ReplicaSets', 5),
+  'concurrent-rc-syncs': workers('ReplicationControllers', 5),
+  'concurrent-endpoint-syncs': workers('Endpoints', 5),
+  'concurrent-service-endpoint-syncs': workers('Services (EndpointSlices)', 5),
+  'concurrent-namespace-syncs': workers('Namespaces that are going away', 10),
+  'concurrent-serviceaccount-syncs': workers('ServiceAccounts', 5),
+  'concurrent-gc-syncs': workers('Objects without an owner', 20),
+  'help': { kind: 'boolean', default: false, help: 'Shows this and ends.' },
+} as const satisfies Record<string, Flag>;
+
+/** Reads the files that flags name. Throws UsageError or an Error that names the file. */
+export async function configOf(values: FlagValues<typeof flags>): Promise<ControllersConfig> {
+  const { UsageError } = await import('#machinery/base/flags.ts');
+  if (!values.kubeconfig) throw new UsageError('--kubeconfig is needed: the file that says how to reach the API server');
+  const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
+  const { readFile } = await import('node:fs/promises');
+  return {
+    ...defaultConfig,
+    client: { ...(await loadKubeconfig(values.kubeconfig)), userAgent: 'kube-controller-manager' },
+    controllers: values.controllers,
+    leaderElect: values['leader-elect'],
+    useServiceAccountCredentials: values['use-service-account-credentials'],
+    rootCa: values['root-ca-file'] === '' ? '' : await readFile(values['root-ca-file'], 'utf8'),
+    allocateNodeCidrs: values['allocate-node-cidrs'],
+    clusterCidr: values['cluster-cidr'],
+    nodeCidrMaskSize: values['node-cidr-mask-size'],
+    nodeMonitorPeriodMs: values['node-monitor-period-ms'],
+    nodeMonitorGracePeriodMs: values['node-monitor-grace-period-ms'],
+    nodeStartupGracePeriodMs: values['node-startup-grace-period-ms'],
+    terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
+    maxEndpointsPerSlice: values['max-endpoints-per-slice'],
+    concurrent: {
+      deployment: values['concurrent-deployment-syncs'], replicaset: values['concurrent-replicaset-syncs'],
+      replicationController: values['concurrent-rc-syncs'], endpoint: values['concurrent-endpoint-syncs'],
+      service: values['concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],
+      serviceAccount: values['concurrent-serviceaccount-syncs'], garbageCollector: values['concurrent-gc-syncs'],
+    },
+  };
+}

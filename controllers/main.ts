@@ -1,0 +1,73 @@
+// The controllers as one component: leader election, shared informers, then every controller that is switched on.
+import { hostname } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { createTaskGroup } from '#machinery/base/group.ts';
+import { UsageError } from '#machinery/base/flags.ts';
+import { createLogger } from '#machinery/base/log.ts';
+import { createClient } from '#machinery/client/client.ts';
+import { createInformers } from '#machinery/client/informers.ts';
+import type { Client } from '#machinery/client/types.ts';
+import { controllers } from './all.ts';
+import type { ControllersConfig } from './config.ts';
+import { createContext } from './context.ts';
+
+const log = createLogger('controllers');
+
+/**
+ * Runs until the signal aborts or, with leader election, the lease is lost (then it throws). `onReady` is called when the
+ * informers have synced and all controllers run; a candidate that waits for the lease is not ready.
+ */
+export async function run(config: ControllersConfig, signal: AbortSignal, onReady?: () => void): Promise<void> {
+  const names = chosen(config.controllers);
+  const client = createClient({ userAgent: 'kube-controller-manager', ...config.client });
+  try {
+    if (!config.leaderElect) return await lead(config, client, names, signal, onReady);
+    const { runAsLeader } = await import('#machinery/client/lease.ts');
+    await runAsLeader({
+      client, namespace: 'kube-system', name: 'kube-controller-manager', identity: config.leaderElectIdentity ?? `${hostname()}_${randomUUID()}`,
+      leaseDurationMs: config.leaderElectLeaseDurationMs, renewDeadlineMs: config.leaderElectRenewDeadlineMs, retryPeriodMs: config.leaderElectRetryPeriodMs,
+    }, (leading) => lead(config, client, names, leading, onReady), signal);
+  } finally {
+    client.close();
+  }
+}
+
+async function lead(config: ControllersConfig, client: Client, names: readonly string[], signal: AbortSignal, onReady?: () => void): Promise<void> {
+  const group = createTaskGroup(signal);
+  const informers = createInformers(client);
+  const context = createContext(config, client, informers, group.signal);
+  const created = names.map((name) => ({ name, controller: controllers[name]!(context) })); // chosen() lets only known names through
+  group.start('informers', (own) => informers.run(own));
+  group.start('controllers', async (own) => {
+    await informers.waitForSync(own);
+    for (const { name, controller } of created) group.start(name, (each) => controller.run(each));
+    log.info('controllers run', { controllers: names });
+    onReady?.();
+  });
+  await group.wait();
+}
+
+/** The names that upstream's notation selects. Throws UsageError for a name that is not there. */
+export function chosen(wanted: readonly string[]): string[] {
+  const known = Object.keys(controllers);
+  for (const entry of wanted) {
+    const name = entry.replace(/^-/, '');
+    if (name !== '*' && !known.includes(name)) throw new UsageError(`no controller is named "${name}"; there are ${known.join(', ')}`);
+  }
+  return known.filter((name) => wanted.includes(name) || (wanted.includes('*') && !wanted.includes(`-${name}`)));
+}
+
+if (import.meta.main) {
+  const { parseFlags, describeFlags } = await import('#machinery/base/flags.ts');
+  const { configOf, flags } = await import('./config.ts');
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  try {
+    const values = parseFlags(flags, process.argv.slice(2));
+    if (values.help) process.stdout.write(`Runs the controllers.\n\n${describeFlags(flags)}\n`);
+    else await run(await configOf(values), stop.signal);
+  } catch (error) {
+    process.stderr.write(`controllers: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
