@@ -284,7 +284,8 @@ async function createOther(options: ServerOptions): Promise<RequestListener> {
       return;
     }
     for (const [name, value] of Object.entries(document.headers)) response.setHeader(name, value);
-    if (document.status === 304) response.status(304).end();
+    // What comes compressed is kept so; anything else is compressed for who takes it.
+    if (document.status === 304 || response.hasHeader('Content-Encoding')) response.status(document.status).end(document.body);
     else await send(new RequestState(request), response, document.status, String(response.getHeader('Content-Type') ?? 'application/json'), [document.body]);
   });
   app.use((error: unknown, request: IncomingMessage, response: ServerResponse, _next: () => void) => {
