@@ -1,6 +1,6 @@
 // The embedded engine: one log-structured table in a SQLite file (the layout is kine's idea), group commit, watches fed in
 // process. One process owns the file; a second one is refused. The contract is storage.ts, the tests are suite.ts.
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { systemClock, type Clock } from '#machinery/base/clock.ts';
@@ -72,6 +72,12 @@ export async function openSqlite(options: SqliteOptions): Promise<Storage> {
     closeSync(openSync(path, 'wx', 0o600));
   } catch (cause) {
     if (codeOf(cause) !== 'EEXIST') throw new StorageUnavailableError(`cannot create ${path}: ${reason(cause)}`, { cause });
+  }
+  try {
+    // SQLite would say "disk I/O error" on a read-only file system.
+    for (const place of [dirname(resolve(path)), path]) accessSync(place, constants.W_OK);
+  } catch (cause) {
+    throw new StorageUnavailableError(`${path} cannot be written: ${reason(cause)}`, { cause });
   }
   let database: DatabaseSync | undefined;
   try {

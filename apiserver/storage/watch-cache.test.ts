@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { aborted } from '#machinery/base/abort.ts';
+import { aborted, eventually } from '#machinery/base/abort.ts';
 import { systemClock } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
@@ -368,6 +368,46 @@ describe('createWatchCache()', () => {
     expect(names(await take(watch, 1))).to.deep.equal(['put after']);
   });
 
+  it('add() while history is gone waits for the reading anew and is right after it', async () => {
+    const faulty = faultyStorage(storage);
+    const cache = start({}, faulty);
+    await cache.add(nodes);
+    await put('/registry/pods/a/old');
+    await latest(cache);
+    faulty.interrupt(new StorageUnavailableError('connection lost'));
+    await put('/registry/pods/a/new');
+    await remove('/registry/pods/a/old');
+    await storage.compact(await storage.revision());
+    const podCache = await cache.add(pods);
+    await put('/registry/pods/a/later');
+    await latest(cache);
+    expect(podCache.list().map(({ name }) => name)).to.deep.equal(['later', 'new']);
+  });
+
+  it('a store that went back in time ends the watches, and the cache shows the store again', async () => {
+    const faulty = faultyStorage(storage);
+    const cache = start({}, faulty);
+    const podCache = await cache.add(pods);
+    await put('/registry/pods/a/kept');
+    await put('/registry/pods/a/lost');
+    await latest(cache);
+    const next = podCache.watch({ afterRevision: cache.revision() }, controller.signal)[Symbol.asyncIterator]().next();
+    next.catch(() => undefined); // looked at below
+    const restored = await openSqlite({ path: join(folder, 'restored.db') });
+    await restored.put('/registry/pods/a/kept', Buffer.from('{"metadata":{}}'), { expected: 0n });
+    faulty.replace(restored);
+    faulty.interrupt(new StorageUnavailableError('connection lost'));
+    expect(await rejection(Promise.resolve(next))).to.be.instanceOf(StorageUnavailableError);
+    await eventually(AbortSignal.timeout(2000), () => cache.revision() === 2n, 5);
+    expect(podCache.list().map(({ name, revision }) => `${name} ${revision}`)).to.deep.equal(['kept 2']);
+    await restored.put('/registry/pods/a/more', Buffer.from('{"metadata":{}}'), { expected: 0n });
+    await latest(cache);
+    expect(podCache.count()).to.equal(2);
+    controller.abort();
+    await Promise.all(running);
+    await restored.close();
+  });
+
   it('run() settles after the signal and ends the watches', async () => {
     const cache = createWatchCache(storage, { log: quiet });
     const own = new AbortController();
@@ -446,6 +486,8 @@ interface FaultyStorage extends Storage {
   fail: Error | undefined;
   /** Running watches throw this; the next ones work. */
   interrupt(error: Error): void;
+  /** Calls from now on go to this one. */
+  replace(other: Storage): void;
 }
 
 function faultyStorage(real: Storage): FaultyStorage {
@@ -459,6 +501,9 @@ function faultyStorage(real: Storage): FaultyStorage {
       interruption.reject(error);
       interruption = Promise.withResolvers();
       interruption.promise.catch(() => undefined); // as above
+    },
+    replace(other) {
+      real = other;
     },
     get: (key) => check(() => real.get(key)),
     range: (options) => check(() => real.range(options)),

@@ -83,6 +83,8 @@ class StorageWatchCache implements WatchCache {
   /** Undefined until the store's revision was asked for the first time. */
   #position: bigint | undefined;
   #starting: Promise<bigint> | undefined;
+  readonly #stopped = new AbortController();
+  #resyncing: Promise<void> | undefined;
   /** Raised when the position jumped without events: a fill that was under way starts over. */
   #jumps = 0;
   #waiters: { revision: bigint; resolve: () => void }[] = [];
@@ -181,6 +183,7 @@ class StorageWatchCache implements WatchCache {
         }
       }
     } finally {
+      this.#stopped.abort(new StorageUnavailableError('the watch cache has stopped'));
       for (const { store } of this.#stores.values()) store.endWatches(new StorageUnavailableError('the watch cache has stopped'));
     }
   }
@@ -203,10 +206,12 @@ class StorageWatchCache implements WatchCache {
     if (!lost && !(error instanceof StorageUnavailableError)) this.#log.error('watch of the store failed', { error });
     else this.#log.warn('watch of the store was interrupted', { reason: error.message });
     try {
-      if (lost) return await this.#resync(signal);
+      if (lost) return await (this.#resyncing = this.#resync(signal));
     } catch (cause) {
       if (signal.aborted) return;
       this.#log.warn('reading the store anew failed', { error: cause });
+    } finally {
+      this.#resyncing = undefined;
     }
     try {
       await this.#clock.sleep(delayMs, signal);
@@ -230,8 +235,12 @@ class StorageWatchCache implements WatchCache {
         }
       } catch (error) {
         if (!(error instanceof CompactedError) && jumps === this.#jumps) throw error;
+        // The position is too old to read at; it moves on when the watch or the reading anew does.
+        await this.#clock.sleep(100, this.#stopped.signal);
         continue;
       }
+      // One that became ready in the middle of a reading anew would miss what that finds.
+      await this.#resyncing?.catch(() => undefined); // reported by who started it
       if (jumps !== this.#jumps) continue;
       // In one turn with becoming ready: events from now on come in order.
       const missed = store.finish();
@@ -337,12 +346,6 @@ class StorageWatchCache implements WatchCache {
       if (wentBack) store.endWatches(new StorageUnavailableError('the store went back in time'));
       this.#deliver(store.differences(items, before, revision).map((event) => ({ store, event })));
       store.restartHistory(revision);
-    }
-    // One that became ready while this read was under way did so at a position that is gone.
-    for (const [id, { store }] of this.#stores) {
-      if (!store.ready || found.has(store)) continue;
-      store.begin(revision);
-      this.#stores.set(id, { store, filled: this.#fill(store).then(() => store) });
     }
     this.#log.warn('read the store anew', { revision });
     if (wentBack) this.#position = revision;
