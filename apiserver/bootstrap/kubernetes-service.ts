@@ -33,7 +33,7 @@ export async function ensureKubernetesService(backend: Backend, { clusterIp, por
 
 export async function ensureEndpoints(backend: Backend, { address, port }: Advertised): Promise<void> {
   if (address.startsWith('127.') || address === '::1' || address === '0.0.0.0' || address === '::') {
-    log.warn('the advertised address is of no use to pods: Service default/kubernetes gets no endpoints', { address });
+    log.info('the advertised address is of no use to pods: Service default/kubernetes gets no endpoints', { address });
     return;
   }
   const ports = [{ name: 'https', port, protocol: 'TCP' }];
