@@ -61,6 +61,13 @@ export function createDeploymentController({ informers, clientFor, recorderFor, 
   });
 
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+    try {
+      return await sync(key, signal);
+    } catch (error) {
+      if (!isNamespaceTerminating(error)) throw error; // nothing will be created there any more
+    }
+  }
+  async function sync(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
     const { namespace, name } = splitKey(key);
     const cached = all.get(namespace, name);
     if (!cached?.spec) return;

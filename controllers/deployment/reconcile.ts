@@ -81,7 +81,7 @@ export function templateHash(template: PodTemplateSpec | undefined, collisionCou
   };
   for (const byte of Buffer.from(canonical(template))) feed(byte);
   if (collisionCount !== undefined) for (let shift = 0; shift < 32; shift += 8) feed((collisionCount >>> shift) & 0xff);
-  return [...String(hash)].map((digit) => alphabet[digit.charCodeAt(0) % alphabet.length]).join('');
+  return String(hash).replace(/\d/g, (digit) => alphabet.charAt(digit.charCodeAt(0) % alphabet.length));
 }
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;

@@ -19,6 +19,8 @@ import type { GraphNode, Observed, Work } from './graph.ts';
 
 const log = createLogger('garbage-collector');
 const rediscoverMs = 30_000;
+/** Lets the start-up of everything else go first. */
+const startDelayMs = 500;
 /** Informers that fill themselves at a time: the rest of the cluster is starting too. */
 const parallelStarts = 4;
 const absentLimit = 500;
@@ -54,9 +56,8 @@ export class Collector {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const group = createTaskGroup(signal);
-    group.start('monitors', (own) => this.#monitor(own));
-    await group.wait();
+    await sleep(startDelayMs, signal).catch(() => undefined); // the monitor sees the abort
+    await this.#monitor(signal);
   }
 
   /** Watches everything that can be deleted; work starts when all of it has been seen once. */

@@ -54,9 +54,9 @@ export function createNamespaceController({ informers, clientFor, config, now }:
     if (conditions !== namespace.status?.conditions) {
       namespace = await client.update(namespaces, '', name, { ...namespace, status: { ...namespace.status, conditions } }, signal, { subresource: 'status' });
     }
-    if (found.errors.length > 0 || found.discoveryFailures.size > 0) throw new Error(`namespace ${name} is not empty yet: ${[...found.errors, ...found.discoveryFailures.values()].join('; ')}`);
+    if (found.errors.length > 0 || found.discoveryFailures.size > 0) throw new Error(`namespace ${name} cannot be emptied: ${[...found.errors, ...found.discoveryFailures.values()].join('; ')}`);
     if (waitSeconds > 0) return { requeueAfterMs: (waitSeconds / 2 + 1) * 1000 };
-    if (found.remaining.size > 0) throw new Error(`namespace ${name} is not empty yet: ${[...found.remaining.keys()].join(', ')}`);
+    if (found.remaining.size > 0) return { backOff: true }; // finalizers of others take their time
     const spec = { ...namespace.spec, finalizers: namespace.spec?.finalizers?.filter((finalizer) => finalizer !== 'kubernetes') };
     await client.update(namespaces, '', name, { ...namespace, spec }, signal, { subresource: 'finalize' }).catch((error: unknown) => {
       if (!isNotFound(error)) throw error;

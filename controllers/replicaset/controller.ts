@@ -25,7 +25,7 @@ interface Engine<T> {
   workers: number;
   /** Counts pods that are going away (ReplicaSets only). */
   withTerminating: boolean;
-  selectorOf(object: T): LabelSelector | undefined;
+  selectorOf: (object: T) => LabelSelector | undefined;
 }
 
 export function createReplicaSetController(context: ControllerContext): Controller {

@@ -41,7 +41,8 @@ async function work({ name, queue, reconcile, maxRetries = 15, stats }: Controll
     if (key === undefined) return;
     try {
       const result = await reconcile(key, signal);
-      queue.forget(key);
+      if (result?.backOff) queue.addRateLimited(key);
+      else queue.forget(key);
       if (result?.requeueAfterMs !== undefined) queue.addAfter(key, result.requeueAfterMs);
       if (stats) {
         stats.reconciled += 1;

@@ -129,7 +129,11 @@ export interface WorkQueue {
 }
 export interface QueueDebug { ready: string[]; running: string[]; delayed: { key: string; inMs: number }[]; failing: { key: string; retries: number }[] }
 
-export interface ReconcileResult { requeueAfterMs?: number }
+export interface ReconcileResult {
+  requeueAfterMs?: number;
+  /** Not done yet, for a reason that is no failure: again after the key's back-off, without a word in the log. */
+  backOff?: boolean;
+}
 /** Reads state, makes one step towards the wanted one; may run twice, be skipped, or see an old cache. */
 export type Reconcile = (key: string, signal: AbortSignal) => Promise<ReconcileResult | void>;
 /** Thrown by a reconciler when trying again cannot help. */
