@@ -46,8 +46,7 @@ export async function serveWatch(cache: WatchCache, context: RequestState, respo
 
     const begins = cache.revision();
     const fromNow = asked === 0n || options.sendInitialEvents === true;
-    // Without a version, or from 0, a watch starts with what there is (upstream: "get state and start at …") unless told not to.
-    const initial = options.sendInitialEvents ?? asked === 0n ? stored.cache.list({ ...(selection.namespace === '' ? {} : { namespace: selection.namespace }), ...(selection.index ? { index: selection.index } : {}) }) : [];
+    const initial = options.sendInitialEvents ? stored.cache.list({ ...(selection.namespace === '' ? {} : { namespace: selection.namespace }), ...(selection.index ? { index: selection.index } : {}) }) : [];
     watch = stored.cache.watch({
       afterRevision: fromNow || asked > begins ? begins : asked,
       ...(selection.namespace === '' ? {} : { namespace: selection.namespace }),
