@@ -54,14 +54,9 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
     return [...found.values()];
   }
 
-  async function create(address: string, family: Family, { namespace, name }: Owner): Promise<boolean> {
-    const object: KubeObject = {
-      apiVersion: 'networking.k8s.io/v1', kind: 'IPAddress',
-      metadata: { name: address, labels: { 'ipaddress.kubernetes.io/ip-family': family, 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } },
-      spec: { parentRef: { group: '', resource: 'services', namespace, name } },
-    };
+  async function create(address: string, family: Family, owner: Owner): Promise<boolean> {
     try {
-      await backend.store(ipAddresses).create('', object);
+      await backend.store(ipAddresses).create('', ipAddressFor(address, family, owner));
       return true;
     } catch (error) {
       if (isAlreadyExists(error)) return false;
@@ -129,5 +124,14 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
       const [range] = configured;
       return range === undefined ? '' : numberToAddress(range.first, range.family);
     },
+  };
+}
+
+/** The object that marks an address as taken; `address` is canonical. */
+export function ipAddressFor(address: string, family: Family, { namespace, name }: Owner): KubeObject {
+  return {
+    apiVersion: 'networking.k8s.io/v1', kind: 'IPAddress',
+    metadata: { name: address, labels: { 'ipaddress.kubernetes.io/ip-family': family, 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } },
+    spec: { parentRef: { group: '', resource: 'services', namespace, name } },
   };
 }

@@ -5,6 +5,7 @@ import { createFakeBackend, fakeContext, fakeWrite, type FakeBackend } from '../
 import type { ServerDeps } from '../backend.ts';
 import type { Reservation } from '../resources/resource.ts';
 import { addressToNumber, contains, numberToAddress, parseRange } from './address-range.ts';
+import { repairClusterIps } from './repair.ts';
 import { createServiceAllocator, type ServiceAllocator } from './service.ts';
 
 describe('address ranges', () => {
@@ -134,6 +135,21 @@ describe('createServiceAllocator()', () => {
     await take(service('s', { clusterIP: '10.43.0.1' })); // neither commit nor release: the process died
     expect(await refusal(service('s', { clusterIP: '10.43.0.1' }))).to.equal('accepted');
     expect(await refusal(service('t', { clusterIP: '10.43.0.1' }))).to.match(/already allocated/);
+  });
+  it('repairClusterIps() removes addresses of nobody after a while and makes missing ones', async () => {
+    const kept = await write(service('kept'));
+    await take(service('died', { clusterIP: '10.43.0.9' }));
+    for (const one of backend.cached('ipaddresses.networking.k8s.io')) {
+      const copy = structuredClone(one) as KubeObject;
+      copy.metadata = { ...copy.metadata, creationTimestamp: '2026-01-01T00:00:00Z' };
+      backend.put('ipaddresses.networking.k8s.io', copy);
+    }
+    backend.put('services', service('foreign', { clusterIP: '10.43.0.7', clusterIPs: ['10.43.0.7'] }) as unknown as KubeObject);
+    const repair = (at: string): Promise<void> => repairClusterIps(backend, Date.parse(at), new AbortController().signal);
+    await repair('2026-01-01T00:00:30Z');
+    expect(addresses().toSorted()).to.deep.equal(['10.43.0.7', '10.43.0.9', kept.spec?.clusterIP ?? ''].toSorted());
+    await repair('2026-01-01T00:02:00Z');
+    expect(addresses().toSorted()).to.deep.equal(['10.43.0.7', kept.spec?.clusterIP ?? ''].toSorted());
   });
   it('keeps what an update leaves out, and gives up what a change of type leaves behind', async () => {
     const old = await write(service('s', { type: 'NodePort', ports: [{ name: 'web', port: 80 }] }));

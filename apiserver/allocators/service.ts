@@ -83,7 +83,7 @@ function createTransaction(clusterIps: ClusterIps, nodePorts: NodePorts, owner: 
     },
     async commit() {
       if (dryRun) return nodePorts.release(ports);
-      await Promise.all([nodePorts.keepUntilCached(ports), ...leaving.map((address) => clusterIps.release(address))]);
+      await settle([nodePorts.keepUntilCached(ports), ...leaving.map((address) => clusterIps.release(address))], owner);
     },
     async release() {
       nodePorts.release(ports);
@@ -96,15 +96,20 @@ function forDelete(service: Readonly<Service>, clusterIps: ClusterIps): Reservat
   const addresses = service.spec?.type === 'ExternalName' ? [] : (service.spec?.clusterIPs ?? []).filter((address) => address !== 'None' && address !== '');
   return {
     async commit() {
-      const results = await Promise.allSettled(addresses.map((address) => clusterIps.release(address)));
-      // The Service is gone whatever happens here; an address left behind is taken back by whoever repairs IPAddresses.
-      for (const result of results) if (result.status === 'rejected') log.error('releasing a cluster IP failed', { service: service.metadata.name, error: result.reason });
+      await settle(addresses.map((address) => clusterIps.release(address)), ownerOf(service));
     },
     async release() {},
   };
 }
 
-const ownerOf = ({ metadata }: Service): Owner => ({ namespace: metadata.namespace ?? '', name: metadata.name ?? '' });
+/** The write stands whatever happens here; an address left behind is taken back by the repair. */
+async function settle(work: readonly Promise<void>[], { namespace, name }: Owner): Promise<void> {
+  for (const result of await Promise.allSettled(work)) {
+    if (result.status === 'rejected') log.error('giving back what a Service had failed', { namespace, name, error: result.reason });
+  }
+}
+
+const ownerOf = ({ metadata }: Readonly<Service>): Owner => ({ namespace: metadata.namespace ?? '', name: metadata.name ?? '' });
 const needsClusterIp = (spec: Readonly<Spec>): boolean => spec.type !== 'ExternalName';
 const needsNodePorts = (spec: Readonly<Spec>): boolean =>
   spec.type === 'NodePort' || (spec.type === 'LoadBalancer' && spec.allocateLoadBalancerNodePorts !== false);

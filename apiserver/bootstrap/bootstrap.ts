@@ -4,6 +4,7 @@
 import { rfc3339, sleep } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { createClusterIps, serviceCidrs } from '../allocators/cluster-ips.ts';
+import { repairClusterIps } from '../allocators/repair.ts';
 import type { Backend, BootstrapStep, ServerDeps } from '../backend.ts';
 import { ensure } from './ensure.ts';
 import { ensureFlowControl, markDangling } from './flowcontrol.ts';
@@ -59,7 +60,10 @@ async function maintain(backend: Backend, advertised: () => Advertised, signal: 
     try {
       if (round > 0) await Promise.all([ensureKubernetesService(backend, advertised()), ensureEndpoints(backend, advertised())]);
       if (round % slowEvery === 0) {
-        if (round > 0) await Promise.all([ensureNamespaces(backend), ensureFlowControl(backend)]);
+        if (round > 0) {
+          await Promise.all([ensureNamespaces(backend), ensureFlowControl(backend)]);
+          await repairClusterIps(backend, Date.now(), signal);
+        }
         await markDangling(backend);
       }
     } catch (error) {
