@@ -22,8 +22,8 @@ const limit = 100;
  * in canonical form. Anything inside free-form fields stays as it is.
  */
 export function conform(object: object, type: Type): Findings {
-  const state: State = { unknown: [], error: undefined, members: 0, path: [], stopped: false };
-  struct(object as JsonObject, planOf(type), state);
+  const state: State = { unknown: [], error: undefined, members: 0, path: [], root: planOf(type), stopped: false };
+  struct(object as JsonObject, state.root, state);
   return state;
 }
 
@@ -41,6 +41,7 @@ export function countMembers(value: unknown): number {
 
 interface State extends Findings {
   path: (string | number)[];
+  root: Plan;
   /** Upstream stops at a value that a parser of its own refuses (times, quantities), so that hides what was wrong before. */
   stopped: boolean;
 }
@@ -242,14 +243,23 @@ function mismatch(state: State, owner: Plan, key: string, value: unknown, goType
 }
 
 function mismatchText(state: State, owner: Plan, key: string, value: unknown, goType: string): string {
-  return `json: cannot unmarshal ${goValue(value, goType)} into Go struct field ${owner.name}.${fieldPath(state.path, key)} of type ${goType}`;
+  return `json: cannot unmarshal ${goValue(value, goType)} into Go struct field ${owner.name}.${fieldPath(state, key)} of type ${goType}`;
 }
 
-function fieldPath(path: readonly (string | number)[], key: string): string {
-  const names = path.filter((step) => typeof step === 'string');
-  const at = names.lastIndexOf(key);
-  // What comes after the field itself is the key of a map.
-  return (at < 0 ? [...names, key] : names.slice(0, at + 1)).join('.');
+/** The fields on the way to the value, with the structs that JSON does not show. */
+function fieldPath({ path, root }: State, key: string): string {
+  const names: string[] = [];
+  let plan: Plan | undefined = root;
+  for (let i = 0; i < path.length;) {
+    const step = String(path[i]);
+    const found: FieldPlan | undefined = plan?.fields.get(step);
+    names.push(...found?.field.inlined ?? [], step);
+    // An index or a key of a map follows the name of a list or map.
+    i += found === undefined || found.shape === 'one' ? 1 : found.shape === 'mapOfLists' ? 3 : 2;
+    plan = found?.plan;
+  }
+  if (names.at(-1) !== key) names.push('TypeMeta', key);
+  return names.join('.');
 }
 
 function goValue(value: unknown, goType: string): string {

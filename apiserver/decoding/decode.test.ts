@@ -79,6 +79,7 @@ describe('decodeBody()', () => {
       ['a bad quantity', pod({ containers: [{ resources: { limits: { cpu: '1x' } } }] }), 'quantities must match the regular expression'],
       ['a bad time', { metadata: { creationTimestamp: 'x' } }, 'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006"'],
       ['a day that is not', { metadata: { creationTimestamp: '2023-02-29T00:00:00Z' } }, 'parsing time "2023-02-29T00:00:00Z": day out of range'],
+      ['a value in an inlined struct', pod({ volumes: [{ hostPath: { path: 1 } }] }), 'json: cannot unmarshal number into Go struct field HostPathVolumeSource.spec.volumes.VolumeSource.hostPath.path of type string'],
       ['a bad uid', { metadata: { uid: 1 } }, 'json: cannot unmarshal number into Go struct field ObjectMeta.metadata.uid of type types.UID'],
     ];
     for (const [title, body, message] of cases) {

@@ -89,7 +89,7 @@ export function createDefinitions(options: {
   }
 
   function propertyOf(type: Type, field: Field, doc: string | undefined): JsonSchema {
-    const description = describe(doc);
+    const description = describe(doc ?? summaryOf(field));
     const extensions = extensionsOf(field);
     const fallback = field.default !== undefined ? { default: field.default } : {};
     switch (field.shape) {
@@ -103,6 +103,11 @@ export function createDefinitions(options: {
         return '$ref' in value && version === 3 ? { allOf: [value], ...siblings } : { ...value, ...siblings };
       }
     }
+  }
+
+  /** The declarations carry no text for a field that refers to another type; that type's first sentence says what is in it. */
+  function summaryOf(field: Field): string | undefined {
+    return field.type && docs[field.type.name]?.['']?.match(/^.*?\.(?= |$)|^.*$/s)?.[0];
   }
 
   function valueOf(type: Type, field: Field): JsonSchema {

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 
 /** Raised when the form of the product changes. */
-const formVersion = 4;
+const formVersion = 5;
 export const generatedDir = path.join(import.meta.dirname, 'generated');
 const dataDir = path.join(import.meta.dirname, 'data');
 
@@ -23,6 +23,8 @@ export interface FieldExtra {
   structType?: string;
   keyDefaults?: Record<string, unknown>;
   default?: unknown;
+  /** Go structs between the type and the field that JSON does not show: error texts name them. */
+  inlined?: string[];
   /** Allowed values, for types that are closed sets. */
   enum?: string[];
 }
@@ -38,7 +40,8 @@ interface Facts {
   named: Record<string, string>;
   types: Record<string, { fields: Record<string, FieldFact>; typeMeta?: boolean }>;
 }
-type MergeKeys = Record<string, Record<string, Omit<FieldExtra, 'default' | 'enum'>>>;
+type MergeKeys = Record<string, Record<string, Omit<FieldExtra, 'default' | 'enum' | 'inlined'>>>;
+type Messages = Record<string, Record<string, { type: string; inline?: boolean; json?: string }>>;
 
 /** Types that JSON holds as something else than an object with fixed fields. */
 const special: Readonly<Record<string, string>> = {
@@ -54,18 +57,19 @@ const plainUid: ReadonlySet<string> = new Set(['authentication.k8s.io/v1/UserInf
 
 /** What the product depends on; a product with another stamp is made anew. */
 export function currentStamp(): string {
-  const sizes = ['field-facts.json', 'merge-keys.json'].map((name) => statSync(path.join(dataDir, name)).size);
+  const sizes = ['field-facts.json', 'merge-keys.json', 'proto-fields.json'].map((name) => statSync(path.join(dataDir, name)).size);
   return [formVersion, ...sizes, clientNodeVersion()].join('/');
 }
 
 export function generate(): { product: Product; docs: DocTable } {
   const facts = readJson<Facts>('field-facts.json');
   const mergeKeys = readJson<MergeKeys>('merge-keys.json');
+  const inlined = readInlined();
   const types: Product['types'] = {};
   for (const [name, fact] of Object.entries(facts.types)) {
     const merge = mergeKeys[name] ?? {};
     const fields: TypeRow['fields'] = {};
-    for (const [field, row] of Object.entries(fact.fields)) fields[field] = fieldRow(facts, name, field === 'uid' && !plainUid.has(name) ? { ...row, t: row.t.replace('string', 'types.UID') } : row, merge[field]);
+    for (const [field, row] of Object.entries(fact.fields)) fields[field] = fieldRow(facts, name, field === 'uid' && !plainUid.has(name) ? { ...row, t: row.t.replace('string', 'types.UID') } : row, merge[field], inlined(name)[field]);
     types[name] = { flags: `${fact.typeMeta ? 'k' : ''}${merge['$type']?.structType === 'atomic' ? 'a' : ''}`, fields };
   }
   return { product: { stamp: currentStamp(), types }, docs: readDocs(facts) };
@@ -81,7 +85,7 @@ export function write({ product, docs }: { product: Product; docs: DocTable }): 
   }
 }
 
-function fieldRow(facts: Facts, owner: string, fact: FieldFact, merge: MergeKeys[string][string] | undefined): FieldRow {
+function fieldRow(facts: Facts, owner: string, fact: FieldFact, merge: MergeKeys[string][string] | undefined, inlined: string[] | undefined): FieldRow {
   const pointer = fact.t.startsWith('*');
   const { go, ref, shape, named } = resolve(facts, owner, pointer ? fact.t.slice(1) : fact.t);
   const closed = named === undefined ? undefined : facts.enums[named];
@@ -89,9 +93,33 @@ function fieldRow(facts: Facts, owner: string, fact: FieldFact, merge: MergeKeys
     ...merge,
     ...(fact.default === undefined ? {} : { default: fact.default }),
     ...(closed?.enum ? { enum: closed.values } : {}),
+    ...(inlined ? { inlined } : {}),
   };
   const flags = `${fact.req ? 'r' : ''}${pointer ? 'p' : ''}${fact.omitempty ? 'e' : ''}`;
   return Object.keys(extra).length > 0 ? [go, ref, shape, flags, extra] : [go, ref, shape, flags];
+}
+
+/** Field -> structs it is inlined from, of a type. Protobuf keeps those structs apart, so its table knows them. */
+function readInlined(): (typeName: string) => Record<string, string[]> {
+  const bySuffix = new Map(Object.entries(readJson<Messages>('proto-fields.json')).map(([name, fields]) => [name.split('.').slice(-3).join('.'), fields]));
+  const collect = (suffix: string, above: string[], into: Record<string, string[]>): void => {
+    for (const [name, field] of Object.entries(bySuffix.get(suffix) ?? {})) {
+      if (!field.inline) {
+        if (above.length > 0) into[field.json ?? name] = above;
+        continue;
+      }
+      const type = field.type.split('.');
+      const inner = type.length > 1 ? type.slice(-3).join('.') : [...suffix.split('.').slice(0, 2), ...type].join('.');
+      collect(inner, [...above, type.at(-1) ?? ''], into);
+    }
+  };
+  return (typeName) => {
+    const [group = '', version = '', name = ''] = typeName.split('/');
+    const folder = group === 'internal.apiserver.k8s.io' ? 'apiserverinternal' : group.split('.')[0] ?? '';
+    const fields: Record<string, string[]> = {};
+    collect(`${folder}.${version}.${name}`, [], fields);
+    return fields;
+  };
 }
 
 interface Resolved { go: string; ref: string; shape: Shape; named?: string }
