@@ -1,6 +1,8 @@
 // GET /openapi/v2 and /openapi/v3…: documents are derived from the table of resources and the schema when someone asks, and kept
 // as compressed bytes only. Loaded with the first request, by nothing that "ready" waits for.
 import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { loadSchema } from '#machinery/schema/schema.ts';
@@ -30,9 +32,12 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
   const kept = new Map<string, Promise<Buffer>>();
   const sizes = new Map<string, number>();
 
-  /** Names the content without making it: a document follows from its rows and the program. */
-  function hashOf(own: readonly ResourceRow[], all: readonly ResourceRow[]): string {
-    const hash = createHash('sha512').update(serverVersion);
+  let program: Promise<string> | undefined;
+
+  /** Names the content without making it: a document follows from its rows, the schema and this program. */
+  async function hashOf(own: readonly ResourceRow[], all: readonly ResourceRow[]): Promise<string> {
+    program ??= readProgram();
+    const hash = createHash('sha512').update(serverVersion).update(await program);
     for (const row of own) {
       const { strategy: _, convert: __, ...facts } = row;
       hash.update(JSON.stringify([facts, customSchema(row)]));
@@ -68,20 +73,22 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
     return bytes;
   }
 
-  async function version3(path: string, query: URLSearchParams, accept: string): Promise<Answer> {
+  async function version3(target: string, query: URLSearchParams, accept: string): Promise<Answer> {
     const all = rows();
-    if (path === '/openapi/v3') {
+    if (target === '/openapi/v3') {
       const byPath = groupBy(all);
-      const paths = Object.fromEntries([...byPath].sort(([a], [b]) => a < b ? -1 : 1)
-        .map(([name, own]) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(own, all)}` }]));
+      const paths: Record<string, { serverRelativeURL: string }> = {};
+      for (const [name, own] of [...byPath].sort(([a], [b]) => a < b ? -1 : 1)) {
+        paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${await hashOf(own, all)}` };
+      }
       const body = Buffer.from(JSON.stringify({ paths }));
       return { type: json, etag: createHash('sha512').update(body).digest('hex').toUpperCase(), bytes: body };
     }
-    const name = path.slice('/openapi/v3/'.length);
+    const name = target.slice('/openapi/v3/'.length);
     const own = groupBy(all).get(name);
     if (!own) return { status: 404 };
     if (choose(accept, [json]) === undefined) return { status: 406 };
-    const etag = hashOf(own, all);
+    const etag = await hashOf(own, all);
     const asked = query.get('hash');
     if (asked !== null && asked !== '' && asked !== etag) return { status: 301, location: `/openapi/v3/${name}?hash=${etag}` };
     return {
@@ -94,7 +101,7 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
     const type = choose(accept, [json, protobuf2, protobuf2.replace('v2.v1.0', 'v2@v1.0')]);
     if (type === undefined) return { status: 406 };
     const all = rows();
-    const etag = hashOf(all, all);
+    const etag = await hashOf(all, all);
     const make = async () => document(2, all, await sources(all));
     if (type === json) return { type, etag, gzipped: await compressed(`2 json ${etag}`, async () => Buffer.from(JSON.stringify(await make()))) };
     const { encodeDocument } = await import('./v2-protobuf.ts');
@@ -104,14 +111,23 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
   return {
     async handle(target, headers) {
       const url = new URL(target, 'https://localhost');
-      const path = url.pathname.replace(/\/$/, '');
+      const asked = url.pathname.replace(/\/$/, '');
       const accept = headerOf(headers, 'accept') || '*/*';
-      const answer = path === '/openapi/v2' ? await version2(accept)
-        : path === '/openapi/v3' || path.startsWith('/openapi/v3/') ? await version3(path, url.searchParams, accept)
+      const answer = asked === '/openapi/v2' ? await version2(accept)
+        : asked === '/openapi/v3' || asked.startsWith('/openapi/v3/') ? await version3(asked, url.searchParams, accept)
         : { status: 404 };
       return respond(answer, headers);
     },
   };
+}
+
+/** Clients keep documents by their hash for a year, so another build must have other hashes, whatever its version says. */
+async function readProgram(): Promise<string> {
+  const folder = import.meta.dirname;
+  const files = (await readdir(folder)).filter((name) => /\.[jt]s$/.test(name) && !name.includes('.test.')).sort();
+  const hash = createHash('sha512').update((await loadSchema()).stamp);
+  for (const name of files) hash.update(await readFile(path.join(folder, name)));
+  return hash.digest('hex');
 }
 
 type Answer =

@@ -1,12 +1,11 @@
 // Derives the table of built-in types: structure from the fact files in data/, doc texts from @kubernetes/client-node's
 // declarations, read as text because importing that package costs more than a second. Run by `npm run generate` and by
 // schema.ts when the product is missing or of another version.
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-/** Raised when the form of the product changes. */
-const formVersion = 5;
 export const generatedDir = path.join(import.meta.dirname, 'generated');
 const dataDir = path.join(import.meta.dirname, 'data');
 
@@ -57,8 +56,9 @@ const plainUid: ReadonlySet<string> = new Set(['authentication.k8s.io/v1/UserInf
 
 /** What the product depends on; a product with another stamp is made anew. */
 export function currentStamp(): string {
+  const program = createHash('sha1').update(readFileSync(import.meta.filename)).digest('hex');
   const sizes = ['field-facts.json', 'merge-keys.json', 'proto-fields.json'].map((name) => statSync(path.join(dataDir, name)).size);
-  return [formVersion, ...sizes, clientNodeVersion()].join('/');
+  return [program, ...sizes, clientNodeVersion()].join('/');
 }
 
 export function generate(): { product: Product; docs: DocTable } {

@@ -39,6 +39,8 @@ export interface Schema {
   typeFor(group: string, version: string, kind: string): Type | undefined;
   type(name: string): Type | undefined;
   names(): string[];
+  /** Differs when the table does. */
+  readonly stamp: string;
   /** Doc texts, read anew at each call: they are large and seldom needed. */
   loadDocs(): Promise<DocTable>;
 }
@@ -73,7 +75,7 @@ async function load(): Promise<Schema> {
 }
 
 /** For tests: a schema of types of one's own. */
-export function createSchema(product: Pick<Product, 'types'>, loadDocs: () => Promise<DocTable> = () => Promise.resolve({})): Schema {
+export function createSchema(product: Pick<Product, 'types'> & Partial<Product>, loadDocs: () => Promise<DocTable> = () => Promise.resolve({})): Schema {
   const built = new Map<string, Type>();
   const type = (name: string): Type | undefined => {
     const known = built.get(name);
@@ -86,6 +88,7 @@ export function createSchema(product: Pick<Product, 'types'>, loadDocs: () => Pr
   };
   return {
     type,
+    stamp: product.stamp ?? '',
     typeFor: (group, version, kind) => type(`${group === '' ? 'core' : group}/${version}/${kind}`)
       ?? (metaKinds.has(kind) ? type(`meta/v1/${kind}`) : undefined),
     names: () => Object.keys(product.types),
