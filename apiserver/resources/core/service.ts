@@ -38,6 +38,8 @@ function setDefaults(object: KubeObject): void {
   const type = typeOf(spec);
   if (isExternal(spec)) setEmpty(spec, 'externalTrafficPolicy', 'Cluster');
   if (type === 'ClusterIP' || type === 'NodePort' || type === 'LoadBalancer') setMissing(spec, 'internalTrafficPolicy', 'Cluster');
+  // Upstream stores one for ExternalName, and never shows it.
+  else if (type === 'ExternalName') delete spec['internalTrafficPolicy'];
   if (type === 'LoadBalancer') {
     setMissing(spec, 'allocateLoadBalancerNodePorts', true);
     for (const ingress of objects(at(object, 'status', 'loadBalancer', 'ingress'))) if (text(ingress['ip']) !== '') setMissing(ingress, 'ipMode', 'VIP');
