@@ -189,6 +189,15 @@ describe('builtinRows()', () => {
       expect(convert?.fromStored(convert.toStored(structuredClone(object)))).to.deep.equal(object);
     }
   });
+  it('gives each version of an autoscaler its own defaults', () => {
+    const defaulted = (version: string): KubeObject => {
+      const object: KubeObject = { spec: { maxReplicas: 2 } };
+      builtinRows().find((row) => row.resource === 'horizontalpodautoscalers' && row.version === version)?.strategy.default?.(object);
+      return object;
+    };
+    expect(defaulted('v1')['spec']).to.deep.equal({ maxReplicas: 2, minReplicas: 1, targetCPUUtilizationPercentage: 80 });
+    expect(defaulted('v2')['spec']).to.deep.equal({ maxReplicas: 2, minReplicas: 1, metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } }] });
+  });
   it('keeps what autoscaling/v1 cannot say in annotations', () => {
     const convert = builtinRows().find((row) => row.resource === 'horizontalpodautoscalers' && row.version === 'v1')?.convert;
     const v2 = { apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', metadata: { name: 'h' }, spec: { maxReplicas: 1, metrics: [{ type: 'Pods', pods: {} }], behavior: { scaleUp: {} } }, status: {} };

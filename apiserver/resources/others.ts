@@ -64,6 +64,8 @@ const others: Readonly<Record<string, Other>> = {
   } },
   'batch/cronjobs': { ...replicated, default: defaultCronJob },
   'autoscaling/horizontalpodautoscalers': { status: true, default: defaultAutoscaler, initialStatus: () => ({ desiredReplicas: 0 }) },
+  // The rules are those of v2, which is what is stored; the request is defaulted in its own version first.
+  'autoscaling/horizontalpodautoscalers/v1': { status: true, default: defaultAutoscalerV1, initialStatus: () => ({ currentReplicas: 0, desiredReplicas: 0 }) },
   'networking.k8s.io/ingresses': { ...replicated, initialStatus: () => ({ loadBalancer: {} }), default: (object) => {
     setMissing(object, 'spec', {});
     setMissing(need(object, 'status'), 'loadBalancer', {});
@@ -182,14 +184,15 @@ const others: Readonly<Record<string, Other>> = {
   } },
 };
 
-/** By resource id. */
+/** By resource id, and by `id/version` where a version has rules of its own. */
 export function otherStrategies(): Record<string, Strategy> {
   const made: Record<string, Strategy> = {};
   for (const [name, { default: defaults, more, ...basics }] of Object.entries(others)) {
-    const [group = '', resource = ''] = name.split('/');
+    const [group = '', resource = '', version] = name.split('/');
+    const id = group === '' ? resource : `${resource}.${group}`;
     const basic = basicStrategy(basics);
     const prepareForCreate = more?.prepareForCreate;
-    made[group === '' ? resource : `${resource}.${group}`] = {
+    made[version === undefined ? id : `${id}/${version}`] = {
       ...basic, ...more,
       ...(defaults ? { default: defaults } : {}),
       // A kind's own step comes on top of the common one.
@@ -357,6 +360,14 @@ function defaultAutoscaler(object: Obj): void {
     setMissing(down, 'policies', [{ ...percent }]);
   }
   zeroStatus(object, ['desiredReplicas']);
+}
+
+function defaultAutoscalerV1(object: Obj): void {
+  const spec = need(object, 'spec');
+  setMissing(spec, 'minReplicas', 1);
+  // Metrics that v1 cannot say are in this annotation; only without any does the usual one apply.
+  if (isEmpty(at(object, 'metadata', 'annotations', 'autoscaling.alpha.kubernetes.io/metrics'))) setMissing(spec, 'targetCPUUtilizationPercentage', 80);
+  zeroStatus(object, ['currentReplicas', 'desiredReplicas']);
 }
 
 function defaultNetworkPolicy(object: Obj): void {

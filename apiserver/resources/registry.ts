@@ -74,7 +74,7 @@ export function builtinRows(options: RegistryOptions = {}): ResourceRow[] {
       ...(row.storageVersionHash === undefined ? {} : { storageVersionHash: row.storageVersionHash }),
       ...(stored ? { storagePrefix: storagePrefix(row.group, row.plural) } : {}),
       ...(conversion === undefined ? {} : conversion),
-      strategy: { ...rules[id], ...tables[id] },
+      strategy: { ...(rules[`${id}/${row.version}`] ?? rules[id]), ...tables[id] },
     };
   });
 }
