@@ -14,8 +14,8 @@ export interface SchedulerConfig {
   schedulerName: string;
   /** 0: the fewer the larger the cluster is, as upstream. */
   percentageOfNodesToScore: number;
-  /** Bindings under way at once; the next cycle waits beyond that. */
-  maxBindings: number;
+  /** Bindings and reports under way at once; the next cycle waits beyond that. */
+  maxInFlight: number;
 }
 
 export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
@@ -27,7 +27,7 @@ export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
   retryPeriodMs: 2_000,
   schedulerName: 'default-scheduler',
   percentageOfNodesToScore: 0,
-  maxBindings: 64,
+  maxInFlight: 64,
 };
 
 export const flags = {

@@ -10,7 +10,7 @@ async function withScheduler(test: (fake: FakeServer, scheduler: Scheduler, sign
   const fake = createFakeServer();
   before?.(fake);
   const stop = new AbortController();
-  const scheduler = new Scheduler({ client: fake.client, schedulerName: 'default-scheduler', percentageOfNodesToScore: 0, maxBindings: 8 });
+  const scheduler = new Scheduler({ client: fake.client, schedulerName: 'default-scheduler', percentageOfNodesToScore: 0, maxInFlight: 8 });
   const informers = scheduler.cluster.run(stop.signal);
   await scheduler.cluster.waitForSync(stop.signal);
   const running = scheduler.run(stop.signal);

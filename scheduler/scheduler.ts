@@ -1,4 +1,5 @@
 // The loop: take a pod, run a cycle, then bind in the background while the next pod's cycle runs; tell the user by event and condition.
+import { hostname } from 'node:os';
 import { rfc3339 } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { isNotFound, StatusError } from '#machinery/api/status.ts';
@@ -25,7 +26,7 @@ export interface SchedulerOptions {
   client: Client;
   schedulerName: string;
   percentageOfNodesToScore: number;
-  maxBindings: number;
+  maxInFlight: number;
 }
 
 export class Scheduler {
@@ -39,8 +40,6 @@ export class Scheduler {
   readonly #byName = new Map<string, Plugin>(plugins.map((plugin) => [plugin.name, plugin]));
   /** Work in the background: bindings, condition patches, preemptions. */
   readonly #background = new Set<Promise<void>>();
-  #bindings = 0;
-  #bindingDone: (() => void) | undefined;
   #recorders: EventRecorder[] = [];
 
   constructor(options: SchedulerOptions) {
@@ -61,17 +60,13 @@ export class Scheduler {
   /** Schedules until the signal aborts; settles when bindings under way have ended. The informers must have synced. */
   async run(signal: AbortSignal): Promise<void> {
     this.#recorders = Array.from({ length: recorders }, () =>
-      createRecorder({ client: this.#client, component: this.#options.schedulerName, api: 'events' }, signal));
+      createRecorder({ client: this.#client, component: this.#options.schedulerName, api: 'events', host: hostname() }, signal));
     while (!signal.aborted) {
       const entry = await this.queue.take(signal);
       if (!entry) break;
       this.#scheduleOne(entry, signal);
       await new Promise((resolve) => setImmediate(resolve)); // answers and watch events come in between
-      while (this.#bindings >= this.#options.maxBindings && !signal.aborted) {
-        await new Promise<void>((resolve) => {
-          this.#bindingDone = resolve;
-        });
-      }
+      while (this.#background.size >= this.#options.maxInFlight && !signal.aborted) await Promise.race(this.#background);
     }
     await Promise.allSettled(this.#background);
   }
@@ -96,15 +91,7 @@ export class Scheduler {
     if (outcome.kind === 'placed') {
       this.snapshot.assume(info, outcome.node.name);
       this.nominator.delete(info.uid);
-      this.#bindings += 1;
-      this.#inBackground('binding', async () => {
-        try {
-          await this.#bind(entry, outcome.node.name, signal);
-        } finally {
-          this.#bindings -= 1;
-          this.#bindingDone?.();
-        }
-      });
+      this.#inBackground('binding', () => this.#bind(entry, outcome.node.name, signal));
       return;
     }
     const { message, rejectors, nominate, victims } = outcome;
