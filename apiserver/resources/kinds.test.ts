@@ -88,6 +88,17 @@ const bad: Record<string, [what: string, change: Change, errors: string[]][]> = 
       "spec.volumes[0].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
       'spec.volumes[0].hostPath.type: Unsupported value: "Dir": supported values: "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"',
     ]],
+    ['storage that is half described', spec({ volumes: [{ name: 'v' }, { name: 'f', fc: {} }, { name: 'i', iscsi: { targetPortal: 'p', iqn: 'x', lun: 256 } }, { name: 'n', nfs: { path: 'rel' } }, { name: 'k', flocker: { datasetName: 'a/b' } }] }), [
+      'spec.volumes[1].fc.targetWWNs: Required value: must specify either targetWWNs or wwids, but not both',
+      'spec.volumes[2].iscsi.iqn: Invalid value: "x": must be valid format starting with iqn, eui, or naa',
+      'spec.volumes[2].iscsi.lun: Invalid value: 256: must be between 0 and 255, inclusive',
+      'spec.volumes[3].nfs.server: Required value',
+      'spec.volumes[3].nfs.path: Invalid value: "rel": must be an absolute path',
+      "spec.volumes[4].flocker.datasetName: Invalid value: \"a/b\": must not contain '/'",
+    ]],
+    ['a pod that is smaller than its containers', spec({ resources: { requests: { cpu: '1' } }, containers: [{ ...container, resources: { requests: { cpu: '1500m' } } }] }), [
+      'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 1500m',
+    ]],
     ['bad tolerations', spec({ tolerations: [{ operator: 'Equal' }, { key: 'a', operator: 'Exists', value: 'x' }, { key: 'a', operator: 'Is', effect: 'Never' }] }), [
       'spec.tolerations[0].operator: Invalid value: "Equal": operator must be Exists when `key` is empty, which means "match all values and all keys"',
       "spec.tolerations[1].operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'",

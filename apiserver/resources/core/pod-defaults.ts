@@ -70,6 +70,9 @@ function defaultContainer(container: Obj): void {
   defaultProbe(container['startupProbe']);
   defaultHttpGet(at(container, 'lifecycle', 'postStart', 'httpGet'));
   defaultHttpGet(at(container, 'lifecycle', 'preStop', 'httpGet'));
+  // Upstream's gate ContainerStopSignals is off: the field is dropped.
+  const lifecycle = asObject(container['lifecycle']);
+  if (lifecycle) delete lifecycle['stopSignal'];
   setMissing(container, 'resources', {});
   defaultResources(container['resources']);
 }

@@ -1,10 +1,11 @@
 // Rules of resource requests and limits. Upstream: validateContainerResourceName, ValidateResourceRequirements.
 import { qualifiedNameErrors } from '#machinery/api/names.ts';
-import { compareQuantities, isQuantity, parseQuantity } from '#machinery/api/quantity.ts';
+import { compareQuantities, formatQuantity, isQuantity, parseQuantity } from '#machinery/api/quantity.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { asObject, duplicate, entries, forbiddenField, invalidAll, invalidField, notFoundField, notSupported, objects, required, text } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { isExtendedResource } from './node.ts';
+import { containersRequest } from './pod-defaults.ts';
 
 const containerResources = new Set(['cpu', 'memory', 'ephemeral-storage']);
 /** Plain names that mean something somewhere, but that containers cannot ask for. */
@@ -110,6 +111,12 @@ export function validatePodLevelResources(spec: Obj, path: string): FieldError[]
     }
   }
   errors.push(...validateResources({ limits: resources['limits'], requests: resources['requests'] }, path, new Set()));
+  for (const [name, request] of entries(resources['requests'])) {
+    const needed = containersRequest(spec, name);
+    if (needed && isQuantity(request) && compareQuantities(parseQuantity(request), needed) < 0) {
+      errors.push(invalidField(`${path}.requests[${name}]`, request, `must be greater than or equal to aggregate container requests of ${formatQuantity(needed)}`));
+    }
+  }
   const limits = asObject(resources['limits']) ?? {};
   objects(spec['containers']).forEach((container, index) => {
     for (const [name, limit] of entries(asObject(container['resources'])?.['limits'])) {

@@ -1,9 +1,9 @@
 // Rules of volumes: one source each, and the sources that run here in full; sources of storage systems are checked for
 // what upstream requires of them. Paths are upstream's, its slips included.
-import { dns1123LabelErrors, dns1123SubdomainErrors } from '#machinery/api/names.ts';
+import { dns1123LabelErrors, dns1123SubdomainErrors, inRangeErrors } from '#machinery/api/names.ts';
 import { parseQuantity } from '#machinery/api/quantity.ts';
 import type { FieldError } from '#machinery/api/status.ts';
-import { asObject, at, duplicate, forbiddenField, integer, invalidAll, invalidField, isEmpty, isObject, notSupported, objects, required, text } from '../values.ts';
+import { asObject, at, duplicate, entries, forbiddenField, integer, invalidAll, invalidField, isEmpty, isObject, notSupported, objects, required, text } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { validateFieldSelector, validateResourceFieldSelector } from './field-ref-validation.ts';
 
@@ -164,10 +164,60 @@ function validateSource(kind: string, source: Obj, path: string, podName: string
       if (!['Always', 'IfNotPresent', 'Never'].includes(policy)) errors.push(notSupported(`${path}.pullPolicy`, policy, ['Always', 'IfNotPresent', 'Never']));
       break;
     }
+    default: errors.push(...validateStorage(kind, source, path, volumeName)); break;
+  }
+  return errors;
+}
+
+/** Sources of storage systems, where more than presence is asked. */
+function validateStorage(kind: string, source: Obj, path: string, volumeName: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const needRange = (field: string, low: number, high: number): void => {
+    const number = integer(source[field]) ?? low;
+    errors.push(...invalidAll(`${path}.${field}`, number, inRangeErrors(number, low, high)));
+  };
+  switch (kind) {
+    case 'gcePersistentDisk': case 'awsElasticBlockStore':
+      // 0 is "not given", though the text does not say so.
+      if (!isEmpty(source['partition'])) needRange('partition', 1, 255);
+      break;
+    case 'iscsi': {
+      const iqn = text(source['iqn']);
+      const portal = text(source['targetPortal']);
+      if (iqn !== '' && !/^(iqn|eui|naa)\./.test(iqn)) errors.push(invalidField(`${path}.iqn`, iqn, 'must be valid format starting with iqn, eui, or naa'));
+      else if (iqn !== '' && !iscsiName.test(iqn)) errors.push(invalidField(`${path}.iqn`, iqn, 'must be valid format'));
+      needRange('lun', 0, 255);
+      if ((source['chapAuthDiscovery'] === true || source['chapAuthSession'] === true) && !isObject(source['secretRef'])) errors.push(required(`${path}.secretRef`));
+      if (source['initiatorName'] !== undefined && `${volumeName}:${portal}`.length > 64) {
+        errors.push(invalidField(`${path.slice(0, path.lastIndexOf('.'))}.name`, volumeName, 'Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.'));
+      }
+      break;
+    }
+    case 'fc': {
+      const [names, ids] = [!isEmpty(source['targetWWNs']), !isEmpty(source['wwids'])];
+      if (!names && !ids) errors.push(required(`${path}.targetWWNs`, 'must specify either targetWWNs or wwids, but not both'));
+      if (names && ids) errors.push(invalidField(`${path}.targetWWNs`, source['targetWWNs'], 'targetWWNs and wwids can not be specified simultaneously'));
+      if (names && source['lun'] === undefined) errors.push(required(`${path}.lun`, 'lun is required if targetWWNs is specified'));
+      else if (names) needRange('lun', 0, 255);
+      break;
+    }
+    case 'flexVolume':
+      for (const [key] of entries(source['options'])) {
+        if (/(^|\.)(kubernetes|k8s)\.io\//.test(key)) errors.push(invalidField(`${path}.options[${key}]`, key, 'kubernetes.io and k8s.io namespaces are reserved'));
+      }
+      break;
+    case 'flocker': {
+      const [name, uuid] = [text(source['datasetName']), text(source['datasetUUID'])];
+      if (name === '' && uuid === '') errors.push(required(path, 'one of datasetName and datasetUUID is required'));
+      if (name !== '' && uuid !== '') errors.push(invalidField(path, 'resource', 'datasetName and datasetUUID can not be specified simultaneously'));
+      if (name.includes('/')) errors.push(invalidField(`${path}.datasetName`, name, "must not contain '/'"));
+      break;
+    }
     default: break;
   }
   return errors;
 }
+const iscsiName = /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^,;*&$|\s]+)?|eui\.[0-9A-Fa-f]{16}|naa\.[0-9A-Fa-f]{32}|naa\.[0-9A-Fa-f]{16})$/i;
 
 /** Also returns the volumes that are sound, by name: mounts of others are not found. */
 export function validateVolumes(value: unknown, path: string, podName: string): { errors: FieldError[]; volumes: Map<string, Obj> } {
