@@ -15,7 +15,7 @@ import type { Controller, ControllerContext } from '../context.ts';
 import { discover, resourceOfKind } from '../discovery.ts';
 import type { DiscoveredResource, Discovery } from '../discovery.ts';
 import { OwnerGraph, foreground, orphan } from './graph.ts';
-import type { GraphNode, Observed, Work } from './graph.ts';
+import type { GraphNode, Identity, Observed, Work } from './graph.ts';
 
 const log = createLogger('garbage-collector');
 const rediscoverMs = 30_000;
@@ -34,6 +34,11 @@ export function createGarbageCollector({ informers, clientFor, recorderFor, conf
 
 /** An owner of a reference as it is now. `absent`: nothing of that UID is there; `misplaced`: it never can be. */
 type Owner = { state: 'present'; object: KubeObject } | { state: 'absent' } | { state: 'misplaced' };
+
+type Place = Pick<Identity, 'kind' | 'namespace' | 'name' | 'uid'>;
+function absentKey({ kind, namespace, name, uid }: Place): string {
+  return `${kind}/${namespace}/${name}/${uid}`;
+}
 
 export class Collector {
   readonly graph = new OwnerGraph();
@@ -130,10 +135,9 @@ export class Collector {
     const { name = '', namespace = '', uid = '', ownerReferences = [], finalizers = [], deletionTimestamp } = object.metadata ?? {};
     if (uid === '') return;
     if (type === 'deleted') {
-      this.#rememberAbsent(uid);
+      this.#rememberAbsent({ kind: resource.kind, namespace, name, uid });
       return this.#queue(this.graph.remove(uid));
     }
-    this.#absent.delete(uid);
     const observed: Observed = {
       apiVersion: apiVersionOf(resource.group, resource.version), kind: resource.kind, namespace, name, uid,
       owners: ownerReferences, finalizers, deleting: deletionTimestamp !== undefined,
@@ -144,8 +148,9 @@ export class Collector {
     for (const uid of check) this.#checks.add(uid);
     for (const uid of orphans) this.#orphans.add(uid);
   }
-  #rememberAbsent(uid: string): void {
-    this.#absent.add(uid);
+  /** A UID never comes back, but it may be looked for in the wrong place: so the place is part of what is remembered. */
+  #rememberAbsent(place: Place): void {
+    this.#absent.add(absentKey(place));
     const [oldest] = this.#absent;
     if (this.#absent.size > absentLimit && oldest !== undefined) this.#absent.delete(oldest);
   }
@@ -159,7 +164,6 @@ export class Collector {
   async #read(node: GraphNode, signal: AbortSignal): Promise<KubeObject | undefined> {
     const resource = this.#resourceOf(node.identity);
     const namespace = resource.namespaced ? node.identity.namespace : '';
-    if (resource.namespaced && namespace === '') return undefined; // named by a cluster-scoped object: cannot be there
     try {
       const object = await this.#client.get<KubeObject>({ ...resource, metadataOnly: true }, namespace, node.identity.name, signal);
       return object.metadata?.uid === node.identity.uid ? object : undefined;
@@ -173,9 +177,11 @@ export class Collector {
   async #check(uid: string, signal: AbortSignal): Promise<void> {
     const node = this.graph.get(uid);
     if (!node || (node.deleting && !node.deletingDependents)) return;
+    // Named by a cluster-scoped object only: nobody can say in which namespace to look.
+    if (node.virtual && node.identity.namespace === '' && this.#resourceOf(node.identity).namespaced) return;
     const object = await this.#read(node, signal);
     if (!object) {
-      this.#rememberAbsent(uid);
+      this.#rememberAbsent(node.identity);
       return this.#queue(this.graph.remove(uid));
     }
     if (node.virtual) {
@@ -219,9 +225,10 @@ export class Collector {
   }
 
   async #ownerOf(node: GraphNode, reference: OwnerReference, signal: AbortSignal): Promise<Owner> {
-    if (this.#absent.has(reference.uid)) return { state: 'absent' };
     const resource = this.#resourceOf(reference);
     if (resource.namespaced && node.identity.namespace === '') return { state: 'misplaced' };
+    const place: Place = { kind: reference.kind, namespace: resource.namespaced ? node.identity.namespace : '', name: reference.name, uid: reference.uid };
+    if (this.#absent.has(absentKey(place))) return { state: 'absent' };
     const known = this.graph.get(reference.uid);
     if (known && !known.virtual && resource.namespaced && known.identity.namespace !== node.identity.namespace) {
       const { identity } = node;
@@ -229,12 +236,12 @@ export class Collector {
       this.#recorder.event({ apiVersion: identity.apiVersion, kind: identity.kind, metadata: identity }, 'Warning', 'OwnerRefInvalidNamespace', `ownerRef ${text} does not exist in namespace "${identity.namespace}"`);
     }
     try {
-      const owner = await this.#client.get<KubeObject>({ ...resource, metadataOnly: true }, resource.namespaced ? node.identity.namespace : '', reference.name, signal);
+      const owner = await this.#client.get<KubeObject>({ ...resource, metadataOnly: true }, place.namespace, reference.name, signal);
       if (owner.metadata?.uid === reference.uid) return { state: 'present', object: owner };
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
-    if (!known || known.virtual) this.#rememberAbsent(reference.uid);
+    this.#rememberAbsent(place);
     return { state: 'absent' };
   }
 

@@ -69,21 +69,27 @@ export class OwnerGraph {
     return work;
   }
 
-  /** An object is gone, or was found never to have been there. */
+  /**
+   * An object is gone, or is not where its dependents say. While dependents name it, it stays as a virtual node: should it
+   * be seen later after all (they may have looked in the wrong namespace), they are still linked to it.
+   */
   remove(uid: string): Work {
     const work: Work = { check: [], orphan: [] };
     const node = this.#nodes.get(uid);
     if (!node) return work;
-    this.#nodes.delete(uid);
-    for (const dependent of node.dependents) work.check.push(dependent.identity.uid);
-    for (const { uid: ownerUid } of node.owners) {
+    const { owners } = node;
+    node.owners = [];
+    for (const { uid: ownerUid } of owners) {
       const owner = this.#nodes.get(ownerUid);
       if (!owner) continue;
       owner.dependents.delete(node);
+      if (owner === node) continue;
       if (owner.deletingDependents) work.check.push(ownerUid);
       this.#drop(owner);
     }
-    // Dependents that are still there keep naming it: should it come (or have come) back, it must be found again.
+    for (const dependent of node.dependents) work.check.push(dependent.identity.uid);
+    Object.assign(node, { virtual: true, deleting: false, deletingDependents: false, orphaning: false });
+    this.#drop(node);
     return work;
   }
 
