@@ -162,7 +162,8 @@ function askUdp(server: Upstream, message: Buffer, query: Query, signal: AbortSi
     });
     if (signal.aborted) return end(() => reject(signal.reason as Error));
     signal.addEventListener('abort', onAbort);
-    socket.connect(server.port, server.ip, () => socket.send(sent));
+    // The callback is told of a failure too (no route), typed or not.
+    socket.connect(server.port, server.ip, (error?: Error) => (error ? end(() => reject(error)) : socket.send(sent)));
   });
 }
 
