@@ -40,6 +40,8 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
   const uid = podUid(first);
   let pod = first;
   let gone = false;
+  /** A deletion is never taken back, whatever a later version of the object says. */
+  let deleting = first.metadata.deletionTimestamp !== undefined;
   let stage: PodWorker['stage'] = 'sync';
   let failed = rejected;
   let dirty = true;
@@ -59,7 +61,7 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
     dirty = true;
     notify?.();
   };
-  const mustEnd = (): boolean => gone || failed !== undefined || pod.metadata.deletionTimestamp !== undefined;
+  const mustEnd = (): boolean => gone || failed !== undefined || deleting;
   const currentStatus = (terminal: boolean): PodStatus => makeStatus({
     pod, old: statuses.get(uid) ?? pod.status, runtimePod: runtime.podStatus(uid), failures, probes: context.probes, messages, terminal,
     nodeIp: context.config.nodeIp, nowMs: Date.now(), ...(failed ? { failed } : {}),
@@ -319,7 +321,7 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
 
   /** True when nothing is left to do for this pod. */
   async function finish(): Promise<boolean> {
-    if (!gone && pod.metadata.deletionTimestamp === undefined) return false; // it stays for people to look at
+    if (!gone && !deleting) return false; // it stays for people to look at
     await statuses.flushed(uid);
     if (!gone) {
       const { name = '', namespace = '', finalizers = [] } = pod.metadata;
@@ -389,6 +391,7 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
     lastError: () => lastError,
     update(newer) {
       pod = newer;
+      deleting ||= newer.metadata.deletionTimestamp !== undefined;
       if (mustEnd()) {
         ending.abort();
         grace?.shorten(graceMs());
