@@ -13,15 +13,16 @@ const clusterRoleBindings = resource('rbac.authorization.k8s.io', 'v1', 'cluster
 const labels = { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' };
 const sliceName = 'kube-dns-proa';
 
-/** Idempotent. ServiceAccount, role and Service keep what a person changed; the EndpointSlice follows the server's place. */
-export async function ensureDnsObjects(client: Client, dns: { clusterIp: string; address: string; port: number }, signal: AbortSignal): Promise<void> {
-  const create = async (kind: Resource<KubeObject>, namespace: string, object: KubeObject): Promise<void> => {
-    try {
-      await client.create(kind, namespace, object, signal);
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
-  };
+async function createOnce(client: Client, kind: Resource<KubeObject>, namespace: string, object: KubeObject, signal: AbortSignal): Promise<void> {
+  try {
+    await client.create(kind, namespace, object, signal);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}
+
+/** Points the Service at the DNS server: call it whenever that has found its place. */
+export async function publishDns(client: Client, dns: { address: string; port: number }, signal: AbortSignal): Promise<void> {
   const slice: KubeObject = {
     apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice',
     metadata: { name: sliceName, namespace: 'kube-system', labels: { ...labels, 'kubernetes.io/service-name': 'kube-dns', 'endpointslice.kubernetes.io/managed-by': 'proa' } },
@@ -29,6 +30,13 @@ export async function ensureDnsObjects(client: Client, dns: { clusterIp: string;
     endpoints: [{ addresses: [dns.address], conditions: { ready: true, serving: true, terminating: false } }],
     ports: [{ name: 'dns', port: dns.port, protocol: 'UDP' }, { name: 'dns-tcp', port: dns.port, protocol: 'TCP' }],
   };
+  await createOnce(client, endpointSlices, 'kube-system', slice, signal);
+  await client.patch(endpointSlices, 'kube-system', sliceName, 'merge', { endpoints: slice.endpoints, ports: slice.ports }, signal);
+}
+
+/** The DNS server's ServiceAccount, its rights and the Service. Idempotent: what a person changed stays. */
+export async function ensureDnsObjects(client: Client, clusterIp: string, signal: AbortSignal): Promise<void> {
+  const create = (kind: Resource<KubeObject>, namespace: string, object: KubeObject): Promise<void> => createOnce(client, kind, namespace, object, signal);
   await Promise.all([
     create(serviceAccounts, 'kube-system', { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'coredns', namespace: 'kube-system' } }),
     create(clusterRoles, '', {
@@ -46,10 +54,9 @@ export async function ensureDnsObjects(client: Client, dns: { clusterIp: string;
     create(services, 'kube-system', {
       apiVersion: 'v1', kind: 'Service', metadata: { name: 'kube-dns', namespace: 'kube-system', labels },
       spec: {
-        clusterIP: dns.clusterIp,
+        clusterIP: clusterIp,
         ports: [{ name: 'dns', port: 53, protocol: 'UDP' }, { name: 'dns-tcp', port: 53, protocol: 'TCP' }, { name: 'metrics', port: 9153, protocol: 'TCP' }],
       },
     }),
-    create(endpointSlices, 'kube-system', slice).then(() => client.patch(endpointSlices, 'kube-system', sliceName, 'merge', { endpoints: slice.endpoints, ports: slice.ports }, signal)),
   ]);
 }

@@ -13,7 +13,7 @@ import { configMaps, nodes, serviceAccounts } from '#machinery/client/resources.
 import type { Client, ClientConfig } from '#machinery/client/types.ts';
 import type { KeyPair } from '#machinery/pki/pki.ts';
 import { addAddresses, removeAddresses } from './addresses.ts';
-import { ensureDnsObjects } from './addons.ts';
+import { ensureDnsObjects, publishDns } from './addons.ts';
 import { ensureCredentials } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { ensureEngine } from './engine.ts';
@@ -233,15 +233,13 @@ function startComponents(
   component('dns', on('dns') && docker && config.nodes.length > 0, async (signal, onReady) => {
     const { run } = await import('../node/dns/main.ts');
     const address = config.nodes[0]?.address ?? config.advertiseAddress;
-    await run({ client: clientConfig(url, ca, credentials.dns, 'coredns'), address, port: 0, clusterDomain: config.clusterDomain, upstream: [] }, signal, ({ port }) => {
+    await ensureDnsObjects(admin, dnsIp, signal);
+    const serving = createTaskGroup(signal);
+    serving.start('server', (inner) => run({ client: clientConfig(url, ca, credentials.dns, 'coredns'), address, port: 0, clusterDomain: config.clusterDomain, upstream: [] }, inner, ({ port }) => {
       onReady();
-      startTask('dns objects', async (inner) => {
-        await supervise('dns objects', async (s) => {
-          await ensureDnsObjects(admin, { clusterIp: dnsIp, address, port }, s);
-          await new Promise<void>((done) => s.addEventListener('abort', () => done(), { once: true }));
-        }, log, inner);
-      });
-    });
+      serving.start('endpoints', (bounded) => publishDns(admin, { address, port }, bounded));
+    }));
+    await serving.wait();
   });
   return async (signal) => {
     await apiserver.ready;
