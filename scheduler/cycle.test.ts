@@ -60,6 +60,14 @@ describe('Cycle.schedule()', () => {
     expect(placed([makeNode('a')], [], pod({ volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }] }), { claim }))
       .to.equal(`0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.${notHelpful}`);
   });
+  it('rejects a pod whose claim waits for its first consumer: nobody here chooses a volume for it', () => {
+    const more: Partial<Context> = {
+      claim: () => ({ metadata: { name: 'data' }, spec: { storageClassName: 'local' } }),
+      storageClass: () => ({ metadata: { name: 'local' }, provisioner: 'example.com/local', volumeBindingMode: 'WaitForFirstConsumer' }),
+    };
+    expect(placed([makeNode('a')], [], pod({ volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }] }), more))
+      .to.equal(`0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.${notHelpful}`);
+  });
   it('sorts reasons as text and counts the nodes that were not looked at', () => {
     const nodes = [makeNode('a', { cpu: '1' }), makeNode('b', { cpu: '1' }), makeNode('c', { spec: { unschedulable: true } })];
     expect(placed(nodes, [], makePod('web', { cpu: '2' })))

@@ -1,4 +1,4 @@
-// Claims must exist and, unless their class waits for the first consumer, be bound; bound volumes say which nodes reach them.
+// Claims must exist and be bound; bound volumes say which nodes reach them.
 import type { NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim, StorageClass } from '#machinery/api/object.ts';
 import type { Plugin, Rejection } from '../plugin.ts';
 import type { PodInfo } from '../pod-info.ts';
@@ -45,8 +45,9 @@ export const volumeBinding: Plugin = {
         continue;
       }
       const storageClass = context.storageClass(claim.spec?.storageClassName ?? '') as StorageClass | undefined; // as above
-      if (storageClass?.volumeBindingMode !== 'WaitForFirstConsumer') unbound = true;
-      else if (storageClass.provisioner === 'kubernetes.io/no-provisioner') unprovisioned = true;
+      // Choosing a volume, or asking a provisioner for one on the chosen node, is not done here yet: such a pod waits and says why.
+      if (storageClass?.volumeBindingMode === 'WaitForFirstConsumer') unprovisioned = true;
+      else unbound = true;
     }
     if (unbound) return unboundImmediate;
     if (!lost && !unprovisioned && allowed.length === 0) return undefined;
