@@ -27,20 +27,28 @@ export type CreateController = (context: ControllerContext) => Controller;
 interface TokenRequest { status?: { token?: string; expirationTimestamp?: string } }
 const tokenSeconds = 3600;
 
+interface Identities { clientFor: (account: string) => Client; close: () => void }
+
 /** One client per account over shared sockets. An account is made and its token asked for at its first request. */
-export function createClientFor(config: ControllersConfig, own: Client, now: () => number = Date.now): (account: string) => Client {
-  if (!config.useServiceAccountCredentials) return () => own;
+function createIdentities(config: ControllersConfig, own: Client, now: () => number = Date.now): Identities {
+  if (!config.useServiceAccountCredentials) return { clientFor: () => own, close: () => undefined };
   const { server, ca, insecureSkipTlsVerify } = config.client;
   const base = { server, ...(ca === undefined ? {} : { ca }), ...(insecureSkipTlsVerify ? { insecureSkipTlsVerify } : {}) };
   const connections = createConnections(base);
   const clients = new Map<string, Client>();
-  return (account) => {
-    let client = clients.get(account);
-    if (!client) {
-      client = createClient({ ...base, userAgent: `kube-controller-manager/${account}`, getToken: createTokenSource(own, account, now) }, connections);
-      clients.set(account, client);
-    }
-    return client;
+  return {
+    clientFor(account) {
+      let client = clients.get(account);
+      if (!client) {
+        client = createClient({ ...base, userAgent: `kube-controller-manager/${account}`, getToken: createTokenSource(own, account, now) }, connections);
+        clients.set(account, client);
+      }
+      return client;
+    },
+    close() {
+      connections.agent.destroy();
+      connections.watchAgent.destroy();
+    },
   };
 }
 
@@ -77,10 +85,11 @@ export function createTokenSource(own: Client, account: string, now: () => numbe
   };
 }
 
-export function createContext(config: ControllersConfig, own: Client, informers: Informers, signal: AbortSignal): ControllerContext {
-  const clientFor = createClientFor(config, own);
+/** `close` drops the connections of all accounts. */
+export function createContext(config: ControllersConfig, own: Client, informers: Informers, signal: AbortSignal): ControllerContext & { close: () => void } {
+  const { clientFor, close } = createIdentities(config, own);
   return {
-    config, informers, clientFor, now: Date.now,
+    config, informers, clientFor, close, now: Date.now,
     recorderFor: (component, account) => createRecorder({ client: clientFor(account), component }, signal),
   };
 }

@@ -36,15 +36,19 @@ async function lead(config: ControllersConfig, client: Client, names: readonly s
   const group = createTaskGroup(signal);
   const informers = createInformers(client);
   const context = createContext(config, client, informers, group.signal);
-  const created = names.map((name) => ({ name, controller: controllers[name]!(context) })); // chosen() lets only known names through
-  group.start('informers', (own) => informers.run(own));
-  group.start('controllers', async (own) => {
-    await informers.waitForSync(own);
-    for (const { name, controller } of created) group.start(name, (each) => controller.run(each));
-    log.info('controllers run', { controllers: names });
-    onReady?.();
-  });
-  await group.wait();
+  try {
+    const created = names.map((name) => ({ name, controller: controllers[name]!(context) })); // chosen() lets only known names through
+    group.start('informers', (own) => informers.run(own));
+    group.start('controllers', async (own) => {
+      await informers.waitForSync(own);
+      for (const { name, controller } of created) group.start(name, (each) => controller.run(each));
+      log.info('controllers run', { controllers: names });
+      onReady?.();
+    });
+    await group.wait();
+  } finally {
+    context.close();
+  }
 }
 
 /** The names that upstream's notation selects. Throws UsageError for a name that is not there. */

@@ -9,7 +9,7 @@ import type { KubeObject, OwnerReference } from '#machinery/api/object.ts';
 import { StatusError, isConflict, isNotFound } from '#machinery/api/status.ts';
 import { runController } from '#machinery/client/controller.ts';
 import { createInformer } from '#machinery/client/informer.ts';
-import type { Change, Client, DeleteOptions, EventRecorder, Informer, Resource } from '#machinery/client/types.ts';
+import type { Change, Client, DeleteOptions, EventRecorder, Informer, ReconcileResult, Resource } from '#machinery/client/types.ts';
 import { createWorkQueue } from '#machinery/client/work-queue.ts';
 import type { Controller, ControllerContext } from '../context.ts';
 import { discover, resourceOfKind } from '../discovery.ts';
@@ -34,6 +34,11 @@ export function createGarbageCollector({ informers, clientFor, recorderFor, conf
 
 /** An owner of a reference as it is now. `absent`: nothing of that UID is there; `misplaced`: it never can be. */
 type Owner = { state: 'present'; object: KubeObject } | { state: 'absent' } | { state: 'misplaced' };
+
+/** A kind that discovery has not told of (yet): a custom resource that is new or gone, or a slip of the pen. */
+class UnknownKind extends Error {
+  override name = 'UnknownKind';
+}
 
 type Place = Pick<Identity, 'kind' | 'namespace' | 'name' | 'uid'>;
 function absentKey({ kind, namespace, name, uid }: Place): string {
@@ -157,7 +162,7 @@ export class Collector {
 
   #resourceOf({ apiVersion, kind }: { apiVersion: string; kind: string }): DiscoveredResource {
     const resource = resourceOfKind(this.#discovery, apiVersion, kind);
-    if (!resource) throw new Error(`no resource for kind ${kind} of ${apiVersion}`);
+    if (!resource) throw new UnknownKind(`no resource for kind ${kind} of ${apiVersion}`);
     return resource;
   }
   /** The live object, when it still has the UID. */
@@ -173,8 +178,18 @@ export class Collector {
     }
   }
 
+  async #check(uid: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+    try {
+      await this.#decide(uid, signal);
+    } catch (error) {
+      if (!(error instanceof UnknownKind)) throw error;
+      log.debug('cannot decide yet', { uid, error });
+      return { backOff: true };
+    }
+  }
+
   /** Decides about one object from the graph and from how it and its owners are right now. */
-  async #check(uid: string, signal: AbortSignal): Promise<void> {
+  async #decide(uid: string, signal: AbortSignal): Promise<void> {
     const node = this.graph.get(uid);
     if (!node || (node.deleting && !node.deletingDependents)) return;
     // Named by a cluster-scoped object only: nobody can say in which namespace to look.
