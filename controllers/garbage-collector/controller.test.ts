@@ -158,4 +158,11 @@ describe('Collector', () => {
     expect(api.names()).to.deep.equal(['node', 'owner']);
     expect(api.events).to.include('OwnerRefInvalidNamespace');
   });
+  it('lets objects be whose owner is of a kind that the server does not tell of', async () => {
+    const api = await collect((each) => {
+      each.put('configmaps', map('odd', { ownerReferences: [{ apiVersion: 'example.com/v1', kind: 'Unknown', name: 'x', uid: 'x' }] }));
+      each.put('configmaps', map('lost', owned('gone')));
+    }, () => undefined, (each) => !each.names().includes('lost'));
+    expect(api.names()).to.deep.equal(['odd']);
+  });
 });

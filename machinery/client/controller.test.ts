@@ -68,4 +68,12 @@ describe('runController()', () => {
     }, () => calls === 2);
     expect(calls).to.equal(2);
   });
+  it('comes back after its back-off when the result asks for it, and counts no failure', async () => {
+    let calls = 0;
+    const stats = await drive(['a'], () => {
+      calls += 1;
+      return Promise.resolve(calls < 4 ? { backOff: true } : undefined);
+    }, () => calls === 4);
+    expect(stats.failed).to.equal(0);
+  });
 });
