@@ -26,6 +26,7 @@ import type { RequestMetrics } from './metrics.ts';
 const log = createLogger('apiserver');
 const requestTimeoutMs = 60_000;
 const drainMs = 10_000;
+const lingerMs = 1000;
 
 export interface ServerOptions {
   addresses: readonly string[];
@@ -66,7 +67,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const address of options.addresses) {
       const server = createServer({
         cert: options.tls.cert, key: options.tls.key, ca: options.tls.clientCa, requestCert: true, rejectUnauthorized: false,
-        ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', keepAliveTimeout: 180_000, headersTimeout: 32_000, requestTimeout: 0,
+        // Half-closed streams of exec and port-forward still carry the other half.
+        allowHalfOpen: true, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', keepAliveTimeout: 180_000, headersTimeout: 32_000, requestTimeout: 0,
       }, chain.request);
       server.on('upgrade', chain.upgrade);
       server.on('clientError', (error, socket) => {
@@ -129,6 +131,7 @@ function createChain(options: ServerOptions): Chain {
   const { api, authenticator, authorizer, metrics } = options;
   const limits = createLimits();
   const running = new Map<RequestState, boolean>();
+  const upgraded = new Set<Duplex>();
   let stopping = false;
   let other: Promise<RequestListener> | undefined;
 
@@ -205,6 +208,8 @@ function createChain(options: ServerOptions): Chain {
 
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', (error) => log.debug('upgraded connection failed', { error }));
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
     let context: RequestState | undefined;
     let done: ((code: number) => void) | undefined;
     let code = 101;
@@ -223,6 +228,8 @@ function createChain(options: ServerOptions): Chain {
     } finally {
       if (context) running.delete(context);
       done?.(code);
+      // Whoever keeps his half of a finished connection open does not keep ours.
+      if (!socket.destroyed) setTimeout(() => socket.destroy(), lingerMs).unref();
     }
   }
 
@@ -245,6 +252,7 @@ function createChain(options: ServerOptions): Chain {
       const deadline = Date.now() + drainMs;
       while (running.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
       for (const context of running.keys()) context.abort(new Error('the server is stopping'));
+      for (const socket of upgraded) socket.destroy();
       clearInterval(sweep);
     },
   };

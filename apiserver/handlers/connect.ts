@@ -354,6 +354,7 @@ async function splice(context: RequestState, socket: Duplex, head: Buffer, targe
     return;
   }
   socket.write(`${lines}\r\n`);
+  if ('allowHalfOpen' in other) other.allowHalfOpen = true;
   if (first && first.length > 0) socket.write(first);
   if (head.length > 0) other.write(head);
   const stop = (): void => {
