@@ -503,6 +503,10 @@ describe('the API server', function () {
       const again = await call('GET', '/apis', { headers: { Accept: accept, 'If-None-Match': answer.headers['etag'] ?? '' } });
       expect(again.status).to.equal(304);
     });
+    it('serves the deprecated list of components', async () => {
+      expect(items((await call('GET', '/api/v1/componentstatuses')).body)[0]?.['conditions']).to.deep.equal([{ type: 'Healthy', status: 'True', message: 'ok' }]);
+      expect((await call('GET', '/api/v1/componentstatuses/none')).status).to.equal(404);
+    });
     it('tells the version and serves OpenAPI, metrics and health', async () => {
       expect((await call('GET', '/version')).body).to.deep.include({ major: '1', minor: '36' });
       expect((await call('GET', '/openapi/v3')).body['paths']).to.include.keys('api/v1', 'apis/apps/v1');
