@@ -20,7 +20,8 @@ import { createPodSource, type PodSource } from './pod-source.ts';
 import { createProbes } from './probes/probes.ts';
 import { createReferences } from './references.ts';
 import type { ImageInfo, Runtime } from './runtime/runtime.ts';
-import { startServer, type StreamVerb, type UpgradeHandler } from './server/server.ts';
+import { streamHandlers } from './server/stream-handlers.ts';
+import { startServer } from './server/server.ts';
 import { createStatusWriter } from './status-writer.ts';
 import { mountShared, mountsBelow, unmountBelow } from './volumes/mounts.ts';
 import { createTokens } from './volumes/tokens.ts';
@@ -52,10 +53,6 @@ async function selfMadeServing(config: KubeletConfig): Promise<{ cert: string; k
 async function prepareRoot(rootDir: string): Promise<void> {
   await mkdir(join(rootDir, 'pods'), { recursive: true });
   if (!(await mountsBelow(rootDir)).includes(rootDir)) await mountShared(rootDir);
-}
-
-async function streamHandlers(): Promise<Partial<Record<StreamVerb, UpgradeHandler>>> {
-  return {};
 }
 
 /** `onReady` fires once the Node is registered; Node Ready follows when runtime and network are up. */
@@ -91,7 +88,7 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
       address: config.listenAddress ?? config.nodeIp, port: config.port, serving: config.serving ?? await selfMadeServing(config), clientCa: config.clientCa,
       nodeIp: config.nodeIp, runtime, pods: () => podInformer.list(), healthy: () => (runtime.isUp() ? '' : 'container runtime is down'),
       debug: () => podSource?.workers().map((worker) => ({ pod: `${worker.pod.metadata.namespace}/${worker.pod.metadata.name}`, uid: worker.uid, stage: worker.stage, lastError: worker.lastError() })) ?? [],
-      upgrade: await streamHandlers(), log,
+      upgrade: streamHandlers(stop), log,
     });
     group.start('kubelet API', async (inner) => {
       await new Promise<void>((resolve) => {
