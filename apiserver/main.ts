@@ -82,6 +82,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const authorizer = createAuthorizer(deps);
     admission.push(...admissionPlugins(deps, authorizer));
     const customHandlers = new Map<string, CustomHandler>([
+      ['componentstatuses', ({ name, context }) => componentStatus(storage, name, context.signal)],
       ...createReviewHandlers(config.serviceAccount, authenticator.tokens, authorizer),
       ['serviceaccounts/token', createTokenRequestHandler(deps, admission)],
       ...createPodHandlers({ pods: () => storeOfId('pods'), budgets: () => (resources.byId('poddisruptionbudgets.policy') ? storeOfId('poddisruptionbudgets.policy') : undefined) }),
