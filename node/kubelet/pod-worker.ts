@@ -302,10 +302,10 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
     grace?.end();
     await readMessages(runtime.podStatus(uid));
     context.probes.forget(uid);
-    if (!gone) {
-      const status = terminalStatus(pod, currentStatus(true));
-      statuses.set(pod, status);
-    }
+    if (rejected && !gone) {
+      const { observedGeneration, phase, reason, message, startTime, qosClass } = currentStatus(true);
+      statuses.set(pod, { ...(observedGeneration === undefined ? {} : { observedGeneration }), phase, reason, message, startTime, qosClass });
+    } else if (!gone) statuses.set(pod, terminalStatus(pod, currentStatus(true)));
     context.tokens.forget(uid);
     if (!runtime.pretends) await volumes.tearDown(uid);
     stage = 'terminated';

@@ -33,7 +33,8 @@ const annotationPrefix = 'annotation.';
 /** The engine's own words, without what the library adds. */
 function translate(what: string, error: unknown): Error {
   const { statusCode, json, reason } = error as { statusCode?: number; json?: { message?: string }; reason?: string };
-  const message = json?.message ?? reason ?? (error instanceof Error ? error.message : String(error));
+  const whole = error instanceof Error ? error.message : String(error);
+  const message = json?.message ?? (reason === undefined ? whole : whole.replace(/^\(HTTP code \d+\) /, '').replace(`${reason} - `, '').trim());
   if (statusCode === 404) return new RuntimeNotFound(message, { cause: error });
   return statusCode === undefined ? new Error(`${what}: ${message}`, { cause: error }) : new Error(message, { cause: error });
 }
@@ -377,13 +378,14 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
     removeContainer: (id) => remove(id),
 
     async *logs(id, log, signal) {
-      const query = new URLSearchParams({ stdout: String(log.stdout), stderr: String(log.stderr), follow: String(log.follow), timestamps: String(log.timestamps) });
-      if (log.tailLines !== undefined) query.set('tail', String(log.tailLines));
-      if (log.sinceMs !== undefined) query.set('since', (log.sinceMs / 1000).toFixed(9));
+      const query = {
+        stdout: log.stdout, stderr: log.stderr, follow: log.follow, timestamps: log.timestamps,
+        ...(log.tailLines === undefined ? {} : { tail: log.tailLines }), ...(log.sinceMs === undefined ? {} : { since: (log.sinceMs / 1000).toFixed(9) }),
+      };
       const tty = view.container(id)?.tty ?? false;
       // The library would read a log that is not followed into memory as a whole.
       const stream = await ask('read logs', new Promise<Readable>((resolve, reject) => docker.modem.dial(
-        { path: `/containers/${id}/logs?${query}`, method: 'GET', isStream: true, statusCodes: { 200: true, 404: 'no such container', 500: 'server error' } },
+        { path: `/containers/${id}/logs?`, options: query, method: 'GET', isStream: true, statusCodes: { 200: true, 404: 'no such container', 500: 'server error' } },
         (error: unknown, data: unknown) => (error ? reject(error as Error) : resolve(data as Readable)))));
       const stop = (): void => void stream.destroy();
       signal.addEventListener('abort', stop, { once: true });
@@ -511,6 +513,10 @@ function sandboxOptions(config: SandboxConfig, networkName: string, own: Record<
 
 function containerOptions(name: string, sandboxId: string, config: ContainerConfig, own: Record<string, string>, dropped: string[], oomFloor: number): Docker.ContainerCreateOptions {
   const fromSandbox = `container:${sandboxId}`;
+  // Where a capability is missing, runc refuses a privileged container whatever is dropped from it; this is what it gets instead:
+  // everything that can be given, all devices, nothing masked. /sys stays read-only.
+  const privileged = config.privileged && dropped.length === 0;
+  const almost = config.privileged && !privileged;
   const wantsAll = config.privileged || config.capabilities.add.some((capability) => /^(CAP_)?ALL$/i.test(capability));
   const bare = (capability: string): string => capability.replace(/^CAP_/i, '').toUpperCase();
   const security = config.privileged ? ['seccomp=unconfined', 'label=disable']
@@ -538,12 +544,13 @@ function containerOptions(name: string, sandboxId: string, config: ContainerConf
         Type: 'bind' as const, Source: mount.source, Target: mount.target, ReadOnly: mount.readOnly, BindOptions: { Propagation: mount.propagation },
       })),
       GroupAdd: config.groups,
-      Privileged: config.privileged,
-      CapAdd: config.capabilities.add.map(bare).filter((capability) => !dropped.includes(capability)),
+      Privileged: privileged,
+      ...(almost ? { Devices: [{ PathOnHost: '/dev', PathInContainer: '/dev', CgroupPermissions: 'rwm' }] } : {}),
+      CapAdd: [...config.capabilities.add, ...(almost ? ['ALL'] : [])].map(bare).filter((capability) => !dropped.includes(capability)),
       CapDrop: [...config.capabilities.drop.map(bare), ...(wantsAll ? dropped : [])],
       ReadonlyRootfs: config.readOnlyRootFilesystem,
       SecurityOpt: security,
-      ...(config.unmaskedProc ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
+      ...(config.unmaskedProc || almost ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
       CpuShares: config.cpuShares,
       ...(config.cpuQuota > 0 ? { CpuQuota: config.cpuQuota, CpuPeriod: 100_000 } : {}),
       ...(config.memoryBytes > 0 ? { Memory: config.memoryBytes, MemorySwap: config.memoryBytes } : {}),
