@@ -207,6 +207,8 @@ describe('the API server', function () {
       expect(meta(first.body)['deletionGracePeriodSeconds']).to.equal(30);
       const shorter = await call('DELETE', `${pods}/bound?gracePeriodSeconds=5`);
       expect(meta(shorter.body)['deletionGracePeriodSeconds']).to.equal(5);
+      const reported = await call('PATCH', `${pods}/bound/status`, { headers: { 'Content-Type': 'application/strategic-merge-patch+json' }, body: { status: { phase: 'Running' } } });
+      expect(meta(reported.body), 'after a status write').to.include({ deletionTimestamp: meta(shorter.body)['deletionTimestamp'], deletionGracePeriodSeconds: 5 });
       await call('DELETE', `${pods}/bound?gracePeriodSeconds=0`);
       expect((await call('GET', `${pods}/bound`)).status).to.equal(404);
     });

@@ -153,33 +153,34 @@ export class ObjectStore {
     const { strategy } = row;
     const old = current.object;
     const writing = this.#context(request);
-    const { metadata } = object;
+    const given = object.metadata;
     const main = request.subresource === '';
-    matchNamespace(row.namespaced ? request.namespace : '', metadata);
-    if (metadata.uid && metadata.uid !== old.metadata.uid) {
-      throw conflict(resource, request.name, `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.metadata.uid}`);
+    matchNamespace(row.namespaced ? request.namespace : '', given);
+    if (given.uid && given.uid !== old.metadata.uid) {
+      throw conflict(resource, request.name, `Precondition failed: UID in precondition: ${given.uid}, UID in object meta: ${old.metadata.uid}`);
     }
-    warnOf(dedupeOwners(metadata), request.context);
+    warnOf(dedupeOwners(given), request.context);
     if (!request.admitted) await this.#admit('UPDATE', request, writing, request.name, object, old);
-    warnOf(dedupeOwners(metadata), request.context);
+    warnOf(dedupeOwners(given), request.context);
 
-    const version = metadata.resourceVersion ?? '';
+    const version = given.resourceVersion ?? '';
     if (version === '' || version === '0') {
       if (strategy.unconditionalUpdate === false) {
         throw invalid({ group: row.group, kind: row.resource }, request.name, [{ type: 'Invalid', field: 'metadata.resourceVersion', value: 0, detail: 'must be specified for an update' }]);
       }
-      metadata.resourceVersion = old.metadata.resourceVersion ?? '';
+      given.resourceVersion = old.metadata.resourceVersion ?? '';
     } else if (version !== old.metadata.resourceVersion) throw staleConflict(resource, request.name);
 
-    keep(metadata, old.metadata, 'generation');
+    keep(given, old.metadata, 'generation');
     if (main) {
       if (strategy.prepareForUpdate) strategy.prepareForUpdate(object, old, writing);
       else if (hasStatus(this.#served)) keepField(object, old, 'status');
-      if (strategy.generation === 'spec' && specChanged(object, old)) metadata.generation = (old.metadata.generation ?? 0) + 1;
+      if (strategy.generation === 'spec' && specChanged(object, old)) object.metadata.generation = (old.metadata.generation ?? 0) + 1;
     } else if (request.subresource === 'status') {
       if (strategy.status?.prepareForUpdate) strategy.status.prepareForUpdate(object, old, writing);
       else for (const field of new Set([...Object.keys(object), ...Object.keys(old)])) if (field !== 'status' && field !== 'metadata') keepField(object, old, field);
     } else viewRules[`${this.#served.id}/${request.subresource}`]?.prepare(object, old);
+    const { metadata } = object; // strategies may have put another in its place
     metadata.uid ||= old.metadata.uid ?? '';
     keep(metadata, old.metadata, 'creationTimestamp');
     if (old.metadata.deletionTimestamp !== undefined) keep(metadata, old.metadata, 'deletionTimestamp');
