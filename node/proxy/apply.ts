@@ -28,7 +28,7 @@ export class RuleWriter {
   async apply(rules: RuleSet, signal: AbortSignal): Promise<number> {
     const full = !this.#written || Date.now() - this.#fullAt > fullEveryMs;
     if (full) this.#written = undefined;
-    const existing = full ? await this.#inspect(signal) : { serviceChains: [], missingJumps: [] };
+    const existing = full ? await this.#inspect(signal) : { serviceChains: [], missingJumps: [], lateJumps: [] };
     const { text, chains } = restoreText(rules, { written: this.#written, ...existing });
     if (text === '') return 0;
     try {
@@ -45,9 +45,9 @@ export class RuleWriter {
   /** False when another program took our chains or jumps away; the next `apply` then writes everything. */
   async intact(signal: AbortSignal): Promise<boolean> {
     if (!this.#written) return false;
-    const { missingJumps, canaries } = await this.#inspect(signal);
-    if (missingJumps.length === 0 && canaries === 2) return true;
-    log.warn('rules were changed by another program, writing them again', { missingJumps: missingJumps.length });
+    const { missingJumps, lateJumps, canaries } = await this.#inspect(signal);
+    if (missingJumps.length === 0 && lateJumps.length === 0 && canaries === 2) return true;
+    log.warn('rules were changed by another program, writing them again', { missingJumps: missingJumps.length, lateJumps: lateJumps.length });
     this.#written = undefined;
     return false;
   }
@@ -71,7 +71,7 @@ export class RuleWriter {
     if (text !== '') await this.#restore(text, signal);
   }
 
-  async #inspect(signal: AbortSignal): Promise<{ serviceChains: string[]; missingJumps: Jump[]; canaries: number }> {
+  async #inspect(signal: AbortSignal): Promise<{ serviceChains: string[]; missingJumps: Jump[]; lateJumps: Jump[]; canaries: number }> {
     const saved: Record<Table, string> = { filter: await this.#save('filter', signal), nat: await this.#save('nat', signal) };
     const present = { filter: new Set<string>(), nat: new Set<string>() };
     let canaries = 0;
@@ -82,6 +82,7 @@ export class RuleWriter {
     return {
       serviceChains: chainsOf(saved.nat).filter(isServiceChain),
       missingJumps: jumps.filter(({ table, from, to }) => !present[table].has(`${from} ${to}`)),
+      lateJumps: lateJumps(saved),
       canaries,
     };
   }
@@ -113,6 +114,18 @@ export class RuleWriter {
       child.stdin.end(text);
     });
   }
+}
+
+/**
+ * Jumps that stand behind somebody else's ACCEPT of new connections. Docker puts one for each network it makes at the top of
+ * FORWARD; packets from that network's pods would then never meet our refusals.
+ */
+export function lateJumps(saved: Readonly<Record<Table, string>>): Jump[] {
+  return jumps.filter(({ table, from, to }) => {
+    const rules = saved[table].split('\n').filter((line) => line.startsWith(`-A ${from} `));
+    const accept = rules.findIndex((rule) => rule.endsWith('-j ACCEPT') && !rule.includes('--ctstate RELATED,ESTABLISHED'));
+    return accept >= 0 && rules.findIndex((rule) => rule.endsWith(`-j ${to}`)) > accept;
+  });
 }
 
 function chainsOf(saved: string): string[] {

@@ -1,5 +1,6 @@
 // The service proxy as a component: watches Services and EndpointSlices and keeps the kernel's rules equal to them.
-import { describeFlags, UsageError } from '#machinery/base/flags.ts';
+import { runEntry } from '#machinery/base/entry.ts';
+import type { Entry } from '#machinery/base/entry.ts';
 import { sleep } from '#machinery/base/clock.ts';
 import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
@@ -53,7 +54,9 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
     await Promise.all([serviceInformer.waitForSync(own), sliceInformer.waitForSync(own), host.prepare(config, own)]);
     let applied: ServicePort[] = [];
     let ready = false;
-    let checkAt = Date.now() + config.syncPeriodMs;
+    // Looks soon and then more and more seldom: while a machine starts, others write rules too.
+    let checkEveryMs = Math.min(500, config.syncPeriodMs);
+    let checkAt = Date.now() + checkEveryMs;
     while (!own.aborted) {
       let pauseMs = config.minSyncMs;
       if (wanted) {
@@ -81,7 +84,8 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
       await idle(Math.max(0, checkAt - Date.now()), own);
       if (!wanted && !own.aborted && Date.now() >= checkAt) {
         if (!(await intact(own))) wanted = true;
-        checkAt = Date.now() + config.syncPeriodMs;
+        checkEveryMs = Math.min(2 * checkEveryMs, config.syncPeriodMs);
+        checkAt = Date.now() + checkEveryMs;
       }
     }
   });
@@ -115,16 +119,14 @@ export async function cleanup(signal: AbortSignal, netns?: string): Promise<void
   await createHost(netns).removeRoutes(signal);
 }
 
-if (import.meta.main) {
-  try {
-    const args = process.argv.slice(2);
-    const stop = new AbortController();
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
-    if (args.includes('--help')) process.stdout.write(`Usage: proa proxy FLAGS\n\n${describeFlags(flags)}\n\n  --cleanup  Remove every rule of ours and end.\n`);
-    else if (args.includes('--cleanup')) await cleanup(stop.signal);
-    else await run(await readConfig(args), stop.signal, () => log.info('proxy ready'));
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
-  }
-}
+/** `proa proxy`. */
+export const entry: Entry = {
+  name: 'proxy', summary: "Keeps this node's iptables rules equal to Services and EndpointSlices.",
+  flags: { ...flags, cleanup: { kind: 'boolean', default: false, help: 'Remove every rule of ours and end.' } },
+  async run(args, signal) {
+    if (args.includes('--cleanup')) await cleanup(signal);
+    else await run(await readConfig(args), signal, () => log.info('proxy ready'));
+  },
+};
+
+if (import.meta.main) await runEntry(entry, process.argv.slice(2));

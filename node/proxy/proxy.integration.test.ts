@@ -195,6 +195,15 @@ describe(`proxy in a network namespace${reason === undefined ? '' : ` (skipped: 
     expect(await fetchFrom(pods[0].ns, 'http://10.43.0.20/')).to.equal(undefined);
     await eventually(AbortSignal.timeout(5000), async () => (await fetchFrom(pods[0].ns, 'http://10.43.0.20/')) !== undefined);
   });
+  it('stays before what others accept', async () => {
+    await inside(nodeNs, 'iptables', '-I', 'FORWARD', '-i', 'elsewhere0', '-j', 'ACCEPT');
+    const forward = async (): Promise<string[]> => (await inside(nodeNs, 'iptables', '-S', 'FORWARD')).split('\n').filter((line) => line.startsWith('-A'));
+    await eventually(AbortSignal.timeout(5000), async () => (await forward())[0]?.includes('-j KUBE-'));
+    const rules = await forward();
+    expect(rules.filter((rule) => rule.includes('-j KUBE-')), 'each jump once').to.have.lengthOf(4);
+    expect(rules.findIndex((rule) => rule.includes('elsewhere0'))).to.equal(4);
+    await inside(nodeNs, 'iptables', '-D', 'FORWARD', '-i', 'elsewhere0', '-j', 'ACCEPT');
+  });
   it('cleanup() leaves nothing of ours and everything of others', async () => {
     stop.abort();
     await running;

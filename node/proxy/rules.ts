@@ -212,12 +212,14 @@ export interface Existing {
   /** Per-port chains that are there, whoever wrote them. */
   serviceChains?: readonly string[];
   missingJumps?: readonly Jump[];
+  /** Jumps that are there, but must come to the top. */
+  lateJumps?: readonly Jump[];
 }
 
 export interface Restore { text: string; chains: number }
 
 /** The input of `iptables-restore --noflush` that leads from `existing` to `wanted`; only chains that differ are in it. */
-export function restoreText(wanted: RuleSet, { written, serviceChains = [], missingJumps = [] }: Existing): Restore {
+export function restoreText(wanted: RuleSet, { written, serviceChains = [], missingJumps = [], lateJumps = [] }: Existing): Restore {
   let text = '';
   let chains = 0;
   for (const table of ['filter', 'nat'] as const) {
@@ -225,7 +227,8 @@ export function restoreText(wanted: RuleSet, { written, serviceChains = [], miss
     const changed = [...wanted[table]].filter(([chain, rules]) => !sameRules(before?.get(chain), rules));
     const old = new Set([...(before?.keys() ?? []), ...(table === 'nat' ? serviceChains : [])]);
     const gone = [...old].filter((chain) => !wanted[table].has(chain));
-    const needed = missingJumps.filter((jump) => jump.table === table);
+    const late = lateJumps.filter((jump) => jump.table === table);
+    const needed = jumps.filter((jump) => jump.table === table && (missingJumps.includes(jump) || late.includes(jump)));
     const fresh = written ? [] : [canary];
     if (changed.length + gone.length + needed.length + fresh.length === 0) continue;
     chains += changed.length + gone.length;
@@ -233,8 +236,10 @@ export function restoreText(wanted: RuleSet, { written, serviceChains = [], miss
     for (const chain of fresh) lines.push(`:${chain} - [0:0]`);
     for (const [chain] of changed) lines.push(`:${chain} - [0:0]`);
     for (const chain of gone) lines.push(`:${chain} - [0:0]`);
-    for (const { from, to, match } of needed) lines.push(`-I ${from}${match === '' ? '' : ` ${match}`} -j ${to}`);
-    for (const [chain, rules] of changed) for (const rule of rules) lines.push(`-A ${chain} ${rule}`);
+    const rule = ({ from, to, match }: Jump): string => `${from}${match === '' ? '' : ` ${match}`} -j ${to}`;
+    for (const jump of late) lines.push(`-D ${rule(jump)}`);
+    for (const jump of needed) lines.push(`-I ${rule(jump)}`);
+    for (const [chain, rules] of changed) for (const each of rules) lines.push(`-A ${chain} ${each}`);
     for (const chain of gone) lines.push(`-X ${chain}`);
     text += `${lines.join('\n')}\nCOMMIT\n`;
   }
