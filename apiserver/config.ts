@@ -1,4 +1,9 @@
 // What an API server needs to know. Flags bear upstream's names; `cluster/` fills the same type without files.
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { UsageError, parseFlags } from '#machinery/base/flags.ts';
+import type { FlagTable } from '#machinery/base/flags.ts';
+
 export type StorageConfig =
   | { engine: 'sqlite'; path: string }
   | { engine: 'etcd'; servers: string[]; prefix?: string; caFile?: string; certFile?: string; keyFile?: string };
@@ -34,4 +39,84 @@ export interface RunningApiserver {
   ready: Promise<void>;
   /** Settles when everything has stopped after the signal's abort; rejects when the server dies by itself. */
   stopped: Promise<void>;
+}
+
+export const flags = {
+  'bind-address': { kind: 'string', placeholder: 'IP', default: '127.0.0.1', help: 'Address to listen on.' },
+  'secure-port': { kind: 'number', default: 6443, max: 65535, help: 'Port to listen on; 0 picks a free one.' },
+  'advertise-address': { kind: 'string', placeholder: 'IP', default: '127.0.0.1', help: 'Published as the endpoint of Service default/kubernetes.' },
+  'etcd-servers': { kind: 'list', placeholder: 'URL,…', help: 'The store; without it the embedded one at --sqlite-file.' },
+  'etcd-prefix': { kind: 'string', default: '/registry', help: 'Prefix of all keys in etcd.' },
+  'etcd-cafile': { kind: 'string', placeholder: 'FILE', help: "Checks etcd's certificate." },
+  'etcd-certfile': { kind: 'string', placeholder: 'FILE', help: 'Client certificate for etcd.' },
+  'etcd-keyfile': { kind: 'string', placeholder: 'FILE', help: 'Its key.' },
+  'sqlite-file': { kind: 'string', placeholder: 'FILE', help: 'The embedded store.' },
+  'tls-cert-file': { kind: 'string', placeholder: 'FILE', help: 'Serving certificate.' },
+  'tls-private-key-file': { kind: 'string', placeholder: 'FILE', help: 'Its key.' },
+  'client-ca-file': { kind: 'string', placeholder: 'FILE', help: 'Clients with a certificate of this CA are who it says they are.' },
+  'service-account-issuer': { kind: 'string', placeholder: 'URL', default: 'https://kubernetes.default.svc.cluster.local', help: 'Issuer in the tokens of service accounts.' },
+  'api-audiences': { kind: 'list', placeholder: 'NAME,…', default: [], help: 'Audiences that tokens may be for (default: the issuer).' },
+  'service-account-signing-key-file': { kind: 'string', placeholder: 'FILE', help: 'Private key that signs tokens.' },
+  'service-account-key-file': { kind: 'list', placeholder: 'FILE,…', default: [], help: 'Public keys that tokens are checked with (default: that of the signing key).' },
+  'kubelet-client-certificate': { kind: 'string', placeholder: 'FILE', help: 'Client certificate for kubelets.' },
+  'kubelet-client-key': { kind: 'string', placeholder: 'FILE', help: 'Its key.' },
+  'kubelet-certificate-authority': { kind: 'string', placeholder: 'FILE', help: "Checks kubelets' certificates." },
+  'service-cluster-ip-range': { kind: 'string', placeholder: 'CIDR', default: '10.43.0.0/16', help: 'Addresses of Services.' },
+  'service-node-port-range': { kind: 'string', placeholder: 'FROM-TO', default: '30000-32767', help: 'Ports for Services of type NodePort.' },
+  'anonymous-auth': { kind: 'boolean', default: false, help: 'Let anonymous requests through to authorization.' },
+  'event-ttl-seconds': { kind: 'number', default: 3600, min: 1, help: 'How long Events are kept.' },
+  'watch-cache-mb': { kind: 'number', default: 64, min: 1, help: 'Bound of the event history for watches that resume late.' },
+} as const satisfies FlagTable;
+
+/** Throws UsageError on flags that cannot be taken and on files that cannot be read. */
+export function readConfig(args: readonly string[]): ApiserverConfig {
+  const values = parseFlags(flags, args);
+  const read = (flag: keyof typeof flags, file: string): string => {
+    try {
+      return readFileSync(file, 'utf8');
+    } catch (cause) {
+      throw new UsageError(`--${flag}: cannot read ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+  };
+  const needed = (flag: 'tls-cert-file' | 'tls-private-key-file' | 'client-ca-file' | 'service-account-signing-key-file'): string => {
+    const file = values[flag];
+    if (!file) throw new UsageError(`--${flag} is needed`);
+    return read(flag, file);
+  };
+  const servers = values['etcd-servers'];
+  const sqlite = values['sqlite-file'];
+  if ((servers === undefined) === (sqlite === undefined)) throw new UsageError('name one store: --etcd-servers URL,… or --sqlite-file FILE');
+  const ports = /^(\d+)-(\d+)$/.exec(values['service-node-port-range']);
+  if (!ports || Number(ports[1]) > Number(ports[2]) || Number(ports[2]) > 65535) throw new UsageError(`--service-node-port-range takes FROM-TO, not "${values['service-node-port-range']}"`);
+  const signingKey = needed('service-account-signing-key-file');
+  const keyFiles = values['service-account-key-file'];
+  const kubeletCert = values['kubelet-client-certificate'];
+  const kubeletKey = values['kubelet-client-key'];
+  if ((kubeletCert === undefined) !== (kubeletKey === undefined)) throw new UsageError('--kubelet-client-certificate and --kubelet-client-key belong together');
+  const kubeletCa = values['kubelet-certificate-authority'];
+  const [caFile, certFile, keyFile] = [values['etcd-cafile'], values['etcd-certfile'], values['etcd-keyfile']];
+  const issuer = values['service-account-issuer'];
+  return {
+    bindAddresses: [values['bind-address']],
+    httpsPort: values['secure-port'],
+    advertiseAddress: values['advertise-address'],
+    storage: servers ? {
+      engine: 'etcd', servers, prefix: values['etcd-prefix'], ...(caFile ? { caFile } : {}), ...(certFile ? { certFile } : {}), ...(keyFile ? { keyFile } : {}),
+    } : { engine: 'sqlite', path: sqlite ?? '' },
+    serving: { cert: needed('tls-cert-file'), key: needed('tls-private-key-file') },
+    clientCa: needed('client-ca-file'),
+    serviceAccount: {
+      issuer, audiences: values['api-audiences'].length > 0 ? values['api-audiences'] : [issuer], signingKey,
+      publicKeys: keyFiles.length > 0 ? keyFiles.map((file) => read('service-account-key-file', file))
+        : [createPublicKey(signingKey).export({ type: 'spki', format: 'pem' }).toString()],
+    },
+    ...(kubeletCert && kubeletKey ? {
+      kubeletClient: { cert: read('kubelet-client-certificate', kubeletCert), key: read('kubelet-client-key', kubeletKey), ...(kubeletCa ? { ca: read('kubelet-certificate-authority', kubeletCa) } : {}) },
+    } : {}),
+    serviceClusterIpRange: values['service-cluster-ip-range'],
+    serviceNodePortRange: { from: Number(ports[1]), to: Number(ports[2]) },
+    anonymousAuth: values['anonymous-auth'],
+    eventTtlSeconds: values['event-ttl-seconds'],
+    watchCacheBytes: values['watch-cache-mb'] << 20,
+  };
 }

@@ -2,6 +2,9 @@
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { notFound } from '#machinery/api/status.ts';
+import { runEntry } from '#machinery/base/entry.ts';
+import type { Entry } from '#machinery/base/entry.ts';
+import { flags, readConfig } from './config.ts';
 import type { ApiserverConfig, RunningApiserver } from './config.ts';
 import type { Backend, BootstrapStep, CustomHandler, ServerDeps } from './backend.ts';
 import type { AdmissionPlugin } from './admission/admission.ts';
@@ -184,3 +187,16 @@ async function bootstrap(steps: readonly BootstrapStep[], health: Health, signal
     completed.get(health)?.add(step.name);
   }));
 }
+
+/** `proa apiserver`. */
+export const entry: Entry = {
+  name: 'apiserver', summary: 'Serves the Kubernetes API; the one owner of the store.', flags,
+  async run(args, signal) {
+    const running = await startApiserver(readConfig(args), signal);
+    await running.ready;
+    log.info('API server ready', { url: running.url });
+    await running.stopped;
+  },
+};
+
+if (import.meta.main) await runEntry(entry, process.argv.slice(2));

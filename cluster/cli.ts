@@ -10,13 +10,33 @@ const { StartError } = await import('./locks.ts');
 
 interface Command { summary: string; run(args: string[]): Promise<void> }
 
+/** A component alone: upstream's flags, so that each can be swapped against upstream's own. */
+const component = (summary: string, load: () => Promise<{ entry: import('#machinery/base/entry.ts').Entry }>): Command => ({
+  summary,
+  async run(args) {
+    const { runEntry } = await import('#machinery/base/entry.ts');
+    await runEntry((await load()).entry, args);
+  },
+});
+
 const commands: Record<string, Command> = {
   server: { summary: 'start a whole cluster on this machine', run: async (args) => (await import('./server.ts')).server(args) },
-  version: { summary: 'print the version', run: async () => process.stdout.write(`proa ${(await import('./version.ts')).version}\n`) as unknown as void },
+  apiserver: component('the API server alone', () => import('../apiserver/main.ts')),
+  scheduler: component('the scheduler alone', () => import('../scheduler/main.ts')),
+  controllers: component('the controllers alone', () => import('../controllers/main.ts')),
+  kubelet: component('the kubelet of one node alone', () => import('../node/kubelet/main.ts')),
+  proxy: component('the service proxy of one node alone', () => import('../node/proxy/main.ts')),
+  dns: component('the cluster DNS server alone', () => import('../node/dns/main.ts')),
+  version: {
+    summary: 'print the version',
+    async run() {
+      process.stdout.write(`proa ${(await import('./version.ts')).version}\n`);
+    },
+  },
 };
 
 function help(): string {
-  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   return `proa: a Kubernetes cluster in one command
 
 Usage: proa COMMAND [--flags]; proa COMMAND --help tells more

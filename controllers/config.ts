@@ -72,7 +72,6 @@ export const flags = {
   'concurrent-namespace-syncs': workers('Namespaces that are going away', 10),
   'concurrent-serviceaccount-syncs': workers('ServiceAccounts', 5),
   'concurrent-gc-syncs': workers('Objects without an owner', 20),
-  'help': { kind: 'boolean', default: false, help: 'Shows this and ends.' },
 } as const satisfies Record<string, Flag>;
 
 /** Reads the files that flags name. Throws UsageError or an Error that names the file. */

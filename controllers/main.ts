@@ -2,12 +2,15 @@
 import { hostname } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { createTaskGroup } from '#machinery/base/group.ts';
-import { UsageError } from '#machinery/base/flags.ts';
+import { runEntry } from '#machinery/base/entry.ts';
+import type { Entry } from '#machinery/base/entry.ts';
+import { UsageError, parseFlags } from '#machinery/base/flags.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { createClient } from '#machinery/client/client.ts';
 import { createInformers } from '#machinery/client/informers.ts';
 import type { Client } from '#machinery/client/types.ts';
 import { controllers } from './all.ts';
+import { configOf, flags } from './config.ts';
 import type { ControllersConfig } from './config.ts';
 import { createContext } from './context.ts';
 
@@ -61,17 +64,10 @@ export function chosen(wanted: readonly string[]): string[] {
   return known.filter((name) => wanted.includes(name) || (wanted.includes('*') && !wanted.includes(`-${name}`)));
 }
 
-if (import.meta.main) {
-  const { parseFlags, describeFlags } = await import('#machinery/base/flags.ts');
-  const { configOf, flags } = await import('./config.ts');
-  const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
-  try {
-    const values = parseFlags(flags, process.argv.slice(2));
-    if (values.help) process.stdout.write(`Runs the controllers.\n\n${describeFlags(flags)}\n`);
-    else await run(await configOf(values), stop.signal);
-  } catch (error) {
-    process.stderr.write(`controllers: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
-  }
-}
+/** `proa controllers`. */
+export const entry: Entry = {
+  name: 'controllers', summary: 'Runs the controllers: each brings the cluster nearer to what its objects ask for.', flags,
+  run: async (args, signal) => run(await configOf(parseFlags(flags, args)), signal, () => log.info('controllers ready')),
+};
+
+if (import.meta.main) await runEntry(entry, process.argv.slice(2));

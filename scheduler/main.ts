@@ -1,7 +1,8 @@
 // The scheduler as a component: one client, leader election, the loop. Reading path: queue.ts -> cycle.ts -> scheduler.ts (bind).
 import { hostname } from 'node:os';
 import { randomUUID } from 'node:crypto';
-import { describeFlags, UsageError } from '#machinery/base/flags.ts';
+import { runEntry } from '#machinery/base/entry.ts';
+import type { Entry } from '#machinery/base/entry.ts';
 import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { createClient } from '#machinery/client/client.ts';
@@ -32,17 +33,10 @@ export async function run(config: SchedulerConfig, signal: AbortSignal, onReady?
   }
 }
 
-if (import.meta.main) {
-  try {
-    const args = process.argv.slice(2);
-    if (args.includes('--help')) process.stdout.write(`Usage: proa scheduler FLAGS\n\n${describeFlags(flags)}\n`);
-    else {
-      const stop = new AbortController();
-      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
-      await run(await readConfig(args), stop.signal, () => log.info('scheduler ready'));
-    }
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
-  }
-}
+/** `proa scheduler`. */
+export const entry: Entry = {
+  name: 'scheduler', summary: 'Gives every pod without a node one.', flags,
+  run: async (args, signal) => run(await readConfig(args), signal, () => log.info('scheduler ready')),
+};
+
+if (import.meta.main) await runEntry(entry, process.argv.slice(2));

@@ -1,6 +1,7 @@
 // Cluster DNS as a component: informers for what has names, and the server over them.
 import { aborted } from '#machinery/base/abort.ts';
-import { describeFlags, UsageError } from '#machinery/base/flags.ts';
+import { runEntry } from '#machinery/base/entry.ts';
+import type { Entry } from '#machinery/base/entry.ts';
 import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { isIPv6 } from 'node:net';
@@ -66,17 +67,10 @@ function watchNames(client: Client): { source: RecordSource; run: (signal: Abort
   };
 }
 
-if (import.meta.main) {
-  try {
-    const args = process.argv.slice(2);
-    if (args.includes('--help')) process.stdout.write(`Usage: proa dns FLAGS\n\n${describeFlags(flags)}\n`);
-    else {
-      const stop = new AbortController();
-      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
-      await run(await readConfig(args), stop.signal, ({ port }) => log.info('dns ready', { port }));
-    }
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
-  }
-}
+/** `proa dns`. */
+export const entry: Entry = {
+  name: 'dns', summary: 'Answers for the names of Services and pods.', flags,
+  run: async (args, signal) => run(await readConfig(args), signal, ({ port }) => log.info('dns ready', { port })),
+};
+
+if (import.meta.main) await runEntry(entry, process.argv.slice(2));

@@ -10,6 +10,10 @@ import { createClient } from '#machinery/client/client.ts';
 import { createInformer } from '#machinery/client/informer.ts';
 import { createRecorder } from '#machinery/client/recorder.ts';
 import { nodes, pods, services } from '#machinery/client/resources.ts';
+import { readFileSync } from 'node:fs';
+import { runEntry } from '#machinery/base/entry.ts';
+import type { Entry } from '#machinery/base/entry.ts';
+import { configFromFlags, kubeletFlags } from './config.ts';
 import type { KubeletConfig } from './config.ts';
 import type { KubeletContext } from './context.ts';
 import { initContainers, isSidecar, podUid } from './container-spec.ts';
@@ -188,23 +192,14 @@ export async function removeAllPods(config: KubeletConfig, signal: AbortSignal):
   await rm(config.rootDir, { recursive: true, force: true });
 }
 
-if (import.meta.main) {
-  const { configFromFlags, kubeletFlags } = await import('./config.ts');
-  const { describeFlags, UsageError } = await import('#machinery/base/flags.ts');
-  const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
-  const { readFileSync } = await import('node:fs');
-  const args = process.argv.slice(2);
-  if (args.includes('--help')) {
-    process.stdout.write(`Runs the pods bound to one node.\n\n${describeFlags(kubeletFlags)}\n`);
-  } else {
-    const controller = new AbortController();
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => controller.abort());
-    try {
-      const { config, kubeconfig } = configFromFlags(args, (file) => readFileSync(file, 'utf8'));
-      await run({ ...config, client: await loadKubeconfig(kubeconfig) }, controller.signal, ({ port }) => process.stdout.write(`kubelet ready, port ${port}\n`));
-    } catch (error) {
-      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-      process.exitCode = error instanceof UsageError ? 2 : 1;
-    }
-  }
-}
+/** `proa kubelet`. */
+export const entry: Entry = {
+  name: 'kubelet', summary: 'Runs the pods bound to one node.', flags: kubeletFlags,
+  async run(args, signal) {
+    const { config, kubeconfig } = configFromFlags(args, (file) => readFileSync(file, 'utf8'));
+    const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
+    await run({ ...config, client: await loadKubeconfig(kubeconfig) }, signal, ({ port }) => log.info('kubelet ready', { port }));
+  },
+};
+
+if (import.meta.main) await runEntry(entry, process.argv.slice(2));
