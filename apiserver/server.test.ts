@@ -188,6 +188,20 @@ describe('the API server', function () {
       const account = await call('POST', '/api/v1/namespaces/default/serviceaccounts', { body: { metadata: { name: 'default' } } });
       expect(account.status, account.text).to.equal(201);
     });
+    it('with errors in metadata and spec are told of metadata first; managedFields are held to their rules', async () => {
+      const wrong = await call('POST', pods, { body: { metadata: { name: 'No_Good', managedFields: [{ operation: 'Sideways' }] }, spec: { containers: [] } } });
+      const fields = (wrong.body['details'] as { causes: { field: string }[] }).causes.map(({ field }) => field);
+      expect(fields.slice(0, 2)).to.deep.equal(['metadata.name', 'metadata.managedFields[0].operation']);
+      expect(fields).to.include('spec.containers');
+    });
+    it('take new resources through resize, and nothing else', async () => {
+      await call('POST', pods, { body: pod('resized') });
+      const asked = { spec: { nodeName: 'x', containers: [{ name: 'c', image: 'other', resources: { requests: { cpu: '1' } } }] } };
+      const answer = await call('PATCH', `${pods}/resized/resize`, { headers: { 'Content-Type': 'application/strategic-merge-patch+json' }, body: asked });
+      expect(answer.status, answer.text).to.equal(200);
+      const { containers, nodeName } = answer.body['spec'] as { containers: Record<string, unknown>[]; nodeName?: string };
+      expect([containers[0]?.['image'], containers[0]?.['resources'], nodeName, meta(answer.body)['generation']]).to.deep.equal(['i', { requests: { cpu: '1' } }, undefined, 2]);
+    });
     it('are bound through the binding subresource, once', async () => {
       const created = await call('POST', pods, { body: pod('bound') });
       expect(created.status, created.text).to.equal(201);

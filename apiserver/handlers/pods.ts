@@ -4,6 +4,8 @@ import type { KubeObject, LabelSelector, Pod } from '#machinery/api/object.ts';
 import { labelSelectorFromObject } from '#machinery/api/labels.ts';
 import { badRequest, conflict, isConflict, StatusError } from '#machinery/api/status.ts';
 import type { CustomHandler, CustomRequest } from '../backend.ts';
+import { bindPod, setPodCondition } from '../resources/core/pod.ts';
+import { need } from '../resources/values.ts';
 import { deleteOptions } from './options.ts';
 import type { DeleteOptions } from './options.ts';
 import type { ObjectStore, Writable, WriteRequest } from './store.ts';
@@ -50,28 +52,10 @@ async function bind(deps: PodHandlerDeps, request: CustomRequest, name: string):
     if (uid && uid !== old.metadata.uid) refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`);
     if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) refuse(`Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
     const object = structuredClone(old) as Writable;
-    const pod = asPod(object);
-    if (pod.metadata.deletionTimestamp !== undefined) refuse(`pod ${name} is being deleted, cannot be assigned to a host`);
-    if (pod.spec?.nodeName) refuse(`pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
-    if (pod.spec?.schedulingGates?.length) refuse(`pod ${name} has non-empty .spec.schedulingGates`);
-    if (pod.spec) pod.spec.nodeName = machine;
-    if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
-    if (labels) pod.metadata.labels = { ...pod.metadata.labels, ...labels };
-    const status = (object['status'] ??= {}) as Record<string, unknown>;
-    delete status['nominatedNodeName'];
-    setCondition(status, { type: 'PodScheduled', status: 'True' }, pod.metadata.generation);
+    bindPod(object, { nodeName: machine, ...(annotations ? { annotations } : {}), ...(labels ? { labels } : {}) }, Date.now());
     return object;
   });
   return success;
-}
-
-function setCondition(status: Record<string, unknown>, condition: { type: string; status: string; reason?: string; message?: string }, generation: number | undefined): void {
-  const conditions = (status['conditions'] ??= []) as Record<string, unknown>[]; // PodStatus.conditions
-  const existing = conditions.find(({ type }) => type === condition.type);
-  const lastTransitionTime = existing?.['status'] === condition.status ? existing['lastTransitionTime'] : rfc3339(Date.now());
-  const next = { ...condition, lastProbeTime: null, lastTransitionTime, ...(generation === undefined ? {} : { observedGeneration: generation }) };
-  if (existing) conditions[conditions.indexOf(existing)] = next;
-  else conditions.push(next);
 }
 
 interface Budget {
@@ -157,7 +141,7 @@ async function remove(pods: ObjectStore, write: WriteRequest, options: DeleteOpt
       throw conflict({ group: '', resource: 'pods' }, write.name, `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
     }
     const object = structuredClone(old) as Writable;
-    setCondition((object['status'] ??= {}) as Record<string, unknown>, { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'Eviction API: evicting' }, old.metadata.generation);
+    setPodCondition(need(object, 'status'), { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'Eviction API: evicting' }, Date.now());
     return object;
   });
   const { resourceVersion } = marked.object.metadata;

@@ -3,19 +3,21 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#machinery/base/clock.ts';
+import { pathSegmentErrors } from '#machinery/api/names.ts';
 import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound, staleConflict, StatusError } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Operation } from '../admission/admission.ts';
 import type { RequestContext } from '../request.ts';
+import { validateObjectMeta, validateObjectMetaUpdate } from '../resources/meta.ts';
 import type { Reservation, WriteContext } from '../resources/resource.ts';
+import { invalidAll } from '../resources/values.ts';
 import { objectKey } from '../storage/keys.ts';
 import type { Storage, StoredValue } from '../storage/storage.ts';
-import { dedupeOwners, generateName, metadataErrors, metadataUpdateErrors, wipeSystemFields } from './metadata.ts';
+import { dedupeOwners, generateName, wipeSystemFields } from './metadata.ts';
 import type { DeleteOptions } from './options.ts';
 import type { Served } from './served.ts';
 import { decodeStored } from './served.ts';
-import { viewRules } from './views.ts';
 
 export const maxObjectBytes = 1.5 * 1024 * 1024;
 const maxNameAttempts = 8;
@@ -110,7 +112,11 @@ export class ObjectStore {
     else if (hasStatus(this.#served)) delete object['status'];
     const reservation = await strategy.allocate?.(object, undefined, writing);
     return this.#reserved(reservation, async () => {
-      this.#refuse(metadata.name ?? '', [...(strategy.validate?.(object, writing) ?? []), ...metadataErrors(metadata, row)]);
+      const nameFn = (name: string, prefix: boolean): string[] => strategy.validateName?.(name, prefix) ?? [];
+      const name = metadata.name ?? '';
+      this.#refuse(name, [...validateObjectMeta(metadata, { namespaced: row.namespaced, nameFn }), ...(strategy.validate?.(object, writing) ?? [])]);
+      // Whatever the kind allows, the name has to fit into a path.
+      this.#refuse(name, invalidAll('metadata.name', name, pathSegmentErrors(name)));
       for (const text of strategy.warnings?.(object, undefined) ?? []) warnOf(text, request.context);
       await this.#validate('CREATE', request, writing, metadata.name ?? '', object, undefined);
       const key = this.#key(request.namespace, metadata.name ?? '');
@@ -179,7 +185,7 @@ export class ObjectStore {
     } else if (request.subresource === 'status') {
       if (strategy.status?.prepareForUpdate) strategy.status.prepareForUpdate(object, old, writing);
       else for (const field of new Set([...Object.keys(object), ...Object.keys(old)])) if (field !== 'status' && field !== 'metadata') keepField(object, old, field);
-    } else viewRules[`${this.#served.id}/${request.subresource}`]?.prepare(object, old);
+    } else strategy.subresources?.[request.subresource]?.prepareForUpdate(object, old, writing);
     const { metadata } = object; // strategies may have put another in its place
     metadata.uid ||= old.metadata.uid ?? '';
     keep(metadata, old.metadata, 'creationTimestamp');
@@ -188,10 +194,11 @@ export class ObjectStore {
 
     const reservation = main ? await strategy.allocate?.(object, old, writing) : undefined;
     return this.#reserved(reservation, async () => {
-      const errors = [...metadataErrors(metadata, row), ...metadataUpdateErrors(metadata, old.metadata)];
+      // Names of old objects may break rules that came later.
+      const errors = [...validateObjectMeta(metadata, { namespaced: row.namespaced, nameFn: pathSegmentErrors }), ...validateObjectMetaUpdate(metadata, old.metadata)];
       if (main) errors.push(...(strategy.validate?.(object, writing) ?? []), ...(strategy.validateUpdate?.(object, old, writing) ?? []));
       else if (request.subresource === 'status') errors.push(...(strategy.status?.validateUpdate?.(object, old, writing) ?? []));
-      else errors.push(...(viewRules[`${this.#served.id}/${request.subresource}`]?.errors?.(object, old) ?? []));
+      else errors.push(...(strategy.subresources?.[request.subresource]?.validateUpdate?.(object, old, writing) ?? []));
       this.#refuse(request.name, errors);
       for (const text of strategy.warnings?.(object, old) ?? []) warnOf(text, request.context);
       if (!request.admitted) await this.#validate('UPDATE', request, writing, request.name, object, old);

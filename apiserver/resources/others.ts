@@ -146,6 +146,14 @@ const others: Readonly<Record<string, Other>> = {
       keepField(object, old, 'spec');
       keepField(object, old, 'status');
     },
+    subresources: { approval: {
+      prepareForUpdate(object, old) {
+        const { conditions } = asObject(object['status']) ?? {};
+        keepField(object, old, 'spec');
+        keepField(object, old, 'status');
+        if (conditions !== undefined) need(object, 'status')['conditions'] = conditions;
+      },
+    } },
     fieldLabels: { 'spec.signerName': (object) => text(at(object, 'spec', 'signerName')) },
     fieldLabelError: (label) => `field label not supported: ${label}`,
   }, default: (object) => setMissing(object, 'status', {}) },

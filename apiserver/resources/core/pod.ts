@@ -1,4 +1,5 @@
 // Pods: what a write may change, graceful deletion, binding. Defaults are in pod-defaults.ts, rules in pod-validation.ts.
+import { rfc3339 } from '#machinery/base/clock.ts';
 import { dns1123LabelErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { conflict } from '#machinery/api/status.ts';
@@ -11,9 +12,6 @@ import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-qos.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts';
 import { validatePod, validateEphemeralContainersUpdate } from './pod-validation.ts';
-
-/** `2026-01-02T03:04:05Z`: the API's times have whole seconds. */
-const rfc3339 = (now: number): string => new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
 
 export interface BindingTarget {
   nodeName: string;
@@ -37,11 +35,16 @@ export function bindPod(pod: KubeObject, target: BindingTarget, now: number): vo
   delete status['nominatedNodeName'];
   if (target.annotations && Object.keys(target.annotations).length > 0) metadata.annotations = { ...metadata.annotations, ...target.annotations };
   if (target.labels && Object.keys(target.labels).length > 0) metadata.labels = { ...metadata.labels, ...target.labels };
+  setPodCondition(status, { type: 'PodScheduled', status: 'True' }, now);
+}
+
+/** Puts the condition in the place of the one of its type; the transition time stays when the status does. No observedGeneration: only who looked at the spec tells one. */
+export function setPodCondition(status: Obj, condition: { type: string; status: string; reason?: string; message?: string }, now: number): void {
   const conditions = objects(status['conditions']);
-  const scheduled = conditions.find((condition) => condition['type'] === 'PodScheduled');
-  const unchanged = scheduled?.['status'] === 'True' ? scheduled['lastTransitionTime'] : undefined;
-  const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: unchanged ?? rfc3339(now) };
-  status['conditions'] = scheduled ? conditions.map((one) => (one === scheduled ? condition : one)) : [...conditions, condition];
+  const old = conditions.find(({ type }) => type === condition.type);
+  const unchanged = old?.['status'] === condition.status ? old['lastTransitionTime'] : undefined;
+  const next = { ...condition, lastTransitionTime: unchanged ?? rfc3339(now) };
+  status['conditions'] = old ? conditions.map((one) => (one === old ? next : one)) : [...conditions, next];
 }
 
 function initialStatus(pod: KubeObject, now: number): Obj {
@@ -106,6 +109,17 @@ function keepAllBut(object: KubeObject, old: Readonly<KubeObject>, apply: (spec:
   if (!same(spec, before)) metadata.generation = (old.metadata?.generation ?? 0) + 1;
 }
 
+/** Of the containers that are there, their resources and resize policies as asked. */
+function keepResources(spec: Obj, asked: Obj): void {
+  for (const list of ['containers', 'initContainers']) {
+    const wanted = objects(asked[list]);
+    for (const container of objects(spec[list])) {
+      const given = wanted.find(({ name }) => name === container['name']);
+      for (const field of ['resources', 'resizePolicy']) if (given?.[field] !== undefined) container[field] = structuredClone(given[field]);
+    }
+  }
+}
+
 const basic = basicStrategy({ status: true, generation: 'spec', statusMayChange: ['labels', 'annotations', 'finalizers'] });
 
 export const podStrategy: Strategy = {
@@ -138,6 +152,8 @@ export const podStrategy: Strategy = {
       prepareForUpdate: (object, old) => keepAllBut(object, old, (spec, asked) => keepField(spec, asked, 'ephemeralContainers')),
       validateUpdate: validateEphemeralContainersUpdate,
     },
+    // Which resources may become which is not checked beyond what holds for every pod.
+    resize: { prepareForUpdate: (object, old) => keepAllBut(object, old, keepResources) },
   },
   gracePeriodSeconds(object, asked) {
     const spec = asObject(object['spec']) ?? {};
