@@ -8,7 +8,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'machinery/api': ['machinery/base'],
   'machinery/schema': ['machinery/base', 'machinery/api'],
   'machinery/client': ['machinery/base', 'machinery/api'],
-  'apiserver': ['machinery/base', 'machinery/api', 'machinery/schema', 'machinery/pki'],
+  'apiserver': ['machinery/base', 'machinery/api', 'machinery/schema', 'machinery/pki', 'machinery/stream'],
   'scheduler': ['machinery/base', 'machinery/api', 'machinery/client'],
   'controllers': ['machinery/base', 'machinery/api', 'machinery/client', 'machinery/pki'],
   'node/kubelet': ['machinery/base', 'machinery/api', 'machinery/client', 'machinery/pki', 'machinery/stream'],

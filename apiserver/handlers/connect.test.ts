@@ -5,6 +5,7 @@ import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
+import { WebSocket } from 'ws';
 import { startTestServer } from '../testing.ts';
 import type { TestServer } from '../testing.ts';
 
@@ -96,6 +97,21 @@ describe('connections to kubelets', function () {
     expect(text).to.match(/^HTTP\/1.1 101 Switching Protocols\r\n/);
     expect(text.split('\r\n\r\n')[1]).to.equal('hello INPUTbye');
     expect(seen.at(-1)).to.equal('GET /exec/default/p/c?input=1&output=1&error=1&tty=1&command=sh&command=-c upgrade websocket');
+  });
+  it('logs come as messages over a WebSocket, an empty one first', async () => {
+    const logs = (query: string, protocol: string): Promise<string[]> => new Promise((resolve, reject) => {
+      const messages: string[] = [];
+      const socket = new WebSocket(`wss://localhost:${server.port}${pods}/p/log?container=c${query}`, protocol, server.clientOptions());
+      socket.on('message', (data: Buffer, isBinary) => messages.push(`${isBinary ? 'binary' : 'text'} ${data.toString()}`));
+      socket.on('close', () => resolve([socket.protocol, ...messages]));
+      socket.on('error', reject);
+    });
+    expect(await logs('', 'binary.k8s.io')).to.deep.equal(['binary.k8s.io', 'binary ', 'binary line 1\nline 2\n']);
+    expect(await logs('', 'base64.binary.k8s.io')).to.deep.equal(['base64.binary.k8s.io', 'text ', `text ${Buffer.from('line 1\nline 2\n').toString('base64')}`]);
+    for (const [query, protocol] of [['&previous=true', 'binary.k8s.io'], ['', 'other.k8s.io'], ['x', 'binary.k8s.io']]) {
+      const error = await logs(query ?? '', protocol ?? '').then(() => undefined, (reason: unknown) => reason);
+      expect(error).to.be.an('error').with.property('message', 'Unexpected server response: 400');
+    }
   });
   it('a kubelet that refuses is heard', async () => {
     const text = await upgrade(`${pods}/p/exec?container=c&command=refuse`, () => undefined);

@@ -1,5 +1,5 @@
 // Connect subresources: logs, exec, attach, port-forward and the proxies. Requests go on to the node's kubelet (or the pod, or
-// the service's endpoint); upgraded connections are spliced byte for byte. Upstream: registry/core/pod/rest and util/proxy.
+// the service's endpoint); upgraded connections are spliced byte for byte, but for logs, which become messages. Upstream: registry/core/pod/rest and util/proxy.
 import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -7,6 +7,7 @@ import type { RequestOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { finished, pipeline } from 'node:stream/promises';
 import type { Duplex } from 'node:stream';
+import { createLogger } from '#machinery/base/log.ts';
 import type { Node, Pod, Service, EndpointSlice, KubeObject } from '#machinery/api/object.ts';
 import { badRequest, internalError, invalid, notFound, serviceUnavailable, StatusError } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
@@ -27,6 +28,8 @@ interface Target {
   /** TLS options when it is a kubelet; proxied pods and services are not checked, as upstream. */
   tls: RequestOptions;
 }
+const log = createLogger('apiserver');
+
 interface ConnectRequest { deps: ApiDeps; context: RequestState; served: Served; namespace: string }
 
 const upgradeOnly = new Set(['exec', 'attach', 'portforward']);
@@ -50,8 +53,9 @@ export async function serveUpgrade(deps: ApiDeps, context: RequestState, socket:
   const namespace = served.row.namespaced ? info.namespace : '';
   const row = served.row.subresources.find(({ name }) => name === info.subresource);
   if (info.subresource === '' || !row) throw badRequest(`${info.path} cannot be upgraded`);
-  if (!row.connect) throw badRequest(`${info.resource}/${info.subresource} cannot be upgraded`);
   const connect: ConnectRequest = { deps, context, served, namespace };
+  if (info.subresource === 'log') return serveLogSocket(connect, socket, head);
+  if (!row.connect) throw badRequest(`${info.resource}/${info.subresource} cannot be upgraded`);
   await check(connect);
   await splice(context, socket, head, await locate(connect));
 }
@@ -220,6 +224,49 @@ async function nodeProxy(request: ConnectRequest): Promise<Target> {
 const logNumbers = { tailLines: 0, limitBytes: 1, sinceSeconds: 1 } as const;
 
 async function serveLog(request: ConnectRequest, response: ServerResponse): Promise<void> {
+  const target = await logTarget(request);
+  if (target) return forward(request.context, response, target, false);
+  response.statusCode = 204;
+  response.end();
+}
+
+const logProtocols = ['', 'binary.k8s.io', 'base64.binary.k8s.io'];
+
+/** Logs as messages of a WebSocket, for browsers; an empty one comes first. Upstream: wsstream's Reader. */
+async function serveLogSocket(request: ConnectRequest, socket: Duplex, head: Buffer): Promise<void> {
+  const { context } = request;
+  const { acceptWebSocket, chooseProtocol, isWebSocket } = await import('#machinery/stream/web-socket.ts');
+  if (!isWebSocket(context.request)) throw badRequest(`${context.info.path} cannot be upgraded to ${context.request.headers.upgrade}`);
+  const protocol = chooseProtocol(context.request, logProtocols);
+  if (protocol === undefined) throw badRequest(`unknown sub-protocol; known are ${logProtocols.filter(Boolean).join(', ')}`);
+  const target = await logTarget(request);
+  if (!target) throw badRequest('the pod is on no node yet: there are no logs');
+  const outgoing = open(target, 'GET', headersFor(context, target, false), context.signal);
+  const answered = answerOf(context, outgoing, target);
+  outgoing.end();
+  const answer = await answered;
+  const code = answer.statusCode ?? 502;
+  if (code >= 300) throw await refusal(answer, code);
+  const messages = await acceptWebSocket(context.request, socket, head, protocol);
+  messages.on('error', () => answer.destroy());
+  messages.on('close', () => answer.destroy());
+  const base64 = protocol.startsWith('base64.');
+  const send = (chunk: Buffer): Promise<void> => new Promise((resolve, reject) => {
+    messages.send(base64 ? chunk.toString('base64') : chunk, { binary: !base64 }, (error) => (error ? reject(error) : resolve()));
+  });
+  const closed = new Promise<void>((resolve) => messages.once('close', () => resolve()));
+  try {
+    await send(Buffer.alloc(0));
+    for await (const chunk of answer) await send(chunk as Buffer); // no encoding was set
+  } catch (error) {
+    if (messages.readyState === messages.OPEN) log.warn('logs broke off', { path: context.info.path, error });
+  }
+  messages.close(1000);
+  await closed; // the library gives up on a client that does not answer after 30 s
+}
+
+/** Undefined: the pod is on no node yet. */
+async function logTarget(request: ConnectRequest): Promise<Target | undefined> {
   const { context } = request;
   const { query } = context;
   const errors: FieldError[] = [];
@@ -247,13 +294,9 @@ async function serveLog(request: ConnectRequest, response: ServerResponse): Prom
   const pod = await podOf(request);
   const container = containerOf(pod, query.get('container') ?? '');
   const { nodeName } = pod.spec ?? {};
-  if (!nodeName) {
-    response.statusCode = 204;
-    response.end();
-    return;
-  }
+  if (!nodeName) return undefined;
   const path = `/containerLogs/${request.namespace}/${pod.metadata.name}/${container}?${params}`;
-  await forward(context, response, await kubeletTarget(request, nodeName, path, isTrue(query.get('insecureSkipTLSVerifyBackend'))), false);
+  return kubeletTarget(request, nodeName, path, isTrue(query.get('insecureSkipTLSVerifyBackend')));
 }
 
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'proxy-connection']);
@@ -280,11 +323,9 @@ function unreachable(target: Target, cause: unknown): StatusError {
   return error;
 }
 
-/** One request and its streamed answer. `proxy`: everything passes; otherwise (logs) a refusal becomes a Status. */
-async function forward(context: RequestState, response: ServerResponse, target: Target, proxy: boolean): Promise<void> {
-  const method = context.request.method ?? 'GET';
-  const outgoing = open(target, method, headersFor(context, target, proxy), context.signal);
-  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+/** The answer's head. To be called before the request is sent. */
+function answerOf(context: RequestState, outgoing: ClientRequest, target: Target): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
     outgoing.once('response', resolve);
     outgoing.once('error', (error) => reject(context.ended ? error : unreachable(target, error)));
     outgoing.once('upgrade', (_answer, socket) => {
@@ -292,6 +333,13 @@ async function forward(context: RequestState, response: ServerResponse, target: 
       reject(badRequest('the backend wants an upgrade that was not asked for'));
     });
   });
+}
+
+/** One request and its streamed answer. `proxy`: everything passes; otherwise (logs) a refusal becomes a Status. */
+async function forward(context: RequestState, response: ServerResponse, target: Target, proxy: boolean): Promise<void> {
+  const method = context.request.method ?? 'GET';
+  const outgoing = open(target, method, headersFor(context, target, proxy), context.signal);
+  const answered = answerOf(context, outgoing, target);
   if (proxy && method !== 'GET' && method !== 'HEAD') pipeline(context.request, outgoing).catch(() => undefined); // `answered` tells
   else outgoing.end();
   let answer: IncomingMessage;
