@@ -103,6 +103,13 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
   const bindAddresses = [...new Set([loopback, ...(docker ? [config.advertiseAddress] : []), config.bindAddress])];
   const serviceIp = nthAddress(config.serviceCidr, 1);
   const dnsIp = nthAddress(config.serviceCidr, 10);
+  const adding = docker ? addAddresses(ownAddresses, config.nodeCidr, config.clusterCidr) : undefined;
+  if (adding) {
+    cleanups.push(async () => {
+      await adding.catch(() => undefined); // told below; what it did add must go all the same
+      await removeAddresses(ownAddresses, config.nodeCidr, config.clusterCidr);
+    });
+  }
   const [credentials] = await Promise.all([
     ensureCredentials(config.dataDir, {
       servingNames: {
@@ -112,9 +119,8 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
       nodes: config.nodes,
     }),
     docker ? ensureEngine(config.dockerHost, say, signal) : undefined,
-    docker ? addAddresses(ownAddresses, config.nodeCidr, config.clusterCidr) : undefined,
+    adding,
   ]);
-  if (docker) cleanups.push(() => removeAddresses(ownAddresses, config.nodeCidr, config.clusterCidr));
 
   // The API server ends last: whoever still writes a status on the way out finds it there.
   const apiserverStop = new AbortController();
