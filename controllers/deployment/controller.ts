@@ -164,7 +164,7 @@ export function createDeploymentController({ informers, clientFor, recorderFor, 
       else if (create) await this.#createSet(revision);
     }
 
-    async #keepCurrent(current: ReplicaSet, revision: number): Promise<void> {
+    async #keepCurrent(current: ReplicaSet, revision: bigint): Promise<void> {
       const annotations = newSetAnnotations(this.deployment, current, revision);
       const minReadySeconds = this.deployment.spec?.minReadySeconds ?? 0;
       if (!sameMap(annotations, current.metadata.annotations) || minReadySeconds !== (current.spec?.minReadySeconds ?? 0)) {
@@ -185,7 +185,7 @@ export function createDeploymentController({ informers, clientFor, recorderFor, 
       });
     }
 
-    async #createSet(revision: number): Promise<void> {
+    async #createSet(revision: bigint): Promise<void> {
       const { spec } = this.deployment;
       if (!spec) return;
       const hash = templateHash(spec.template, this.deployment.status?.collisionCount);
@@ -220,7 +220,7 @@ export function createDeploymentController({ informers, clientFor, recorderFor, 
     }
 
     /** The name is taken: by the set that our cache does not have yet, or by another (then the next hash differs). */
-    async #takeExisting(name: string, revision: number, cause: unknown): Promise<void> {
+    async #takeExisting(name: string, revision: bigint, cause: unknown): Promise<void> {
       const existing = await client.get(replicaSets, this.#namespace, name, this.#signal);
       if (controllerOf(existing)?.uid === this.deployment.metadata.uid && sameTemplate(existing.spec?.template, this.deployment.spec?.template)) {
         this.current = existing;

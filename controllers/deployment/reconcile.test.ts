@@ -152,17 +152,22 @@ describe('splitSets()', () => {
 
 describe('revisions', () => {
   it('count on from the highest old one, texts that are no numbers aside', () => {
-    expect(nextRevision([set('a', 0, 0, { revision: '4' }), set('b', 0, 0, { revision: 'x' })])).to.equal(5);
+    expect(nextRevision([set('a', 0, 0, { revision: '4' }), set('b', 0, 0, { revision: 'x' })])).to.equal(5n);
+  });
+  it('count exactly beyond what a number holds, and do not leave int64', () => {
+    const old = [set('a', 0, 0, { revision: '3546343826724305832' }), set('b', 0, 0, { revision: '9223372036854775808' })];
+    expect(nextRevision(old)).to.equal(3546343826724305833n);
+    expect(newSetAnnotations(deployment(1), undefined, nextRevision(old))).to.include({ [revisionKey]: '3546343826724305833' });
   });
   it('keep the history of a set that is taken up again', () => {
-    const once = newSetAnnotations(deployment(1), set('a', 0, 0, { revision: '1' }), 3);
+    const once = newSetAnnotations(deployment(1), set('a', 0, 0, { revision: '1' }), 3n);
     expect(once).to.include({ [revisionKey]: '3', [historyKey]: '1' });
-    const twice = newSetAnnotations(deployment(1), { ...set('a', 0), metadata: { annotations: once } }, 5);
+    const twice = newSetAnnotations(deployment(1), { ...set('a', 0), metadata: { annotations: once } }, 5n);
     expect(twice).to.include({ [revisionKey]: '5', [historyKey]: '1,3' });
   });
   it('copy the annotations of the deployment but its own bookkeeping', () => {
     const d = deployment(2, {}, { metadata: { annotations: { 'team': 'x', 'kubectl.kubernetes.io/last-applied-configuration': '{}', [revisionKey]: '9' } } });
-    expect(newSetAnnotations(d, undefined, 1)).to.deep.equal({ team: 'x', [revisionKey]: '1', [desiredKey]: '2', [maxKey]: '3' });
+    expect(newSetAnnotations(d, undefined, 1n)).to.deep.equal({ team: 'x', [revisionKey]: '1', [desiredKey]: '2', [maxKey]: '3' });
   });
 });
 

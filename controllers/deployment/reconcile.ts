@@ -49,7 +49,7 @@ const createdAt = (set: ReplicaSet): string => set.metadata.creationTimestamp ??
 export function byAge(a: ReplicaSet, b: ReplicaSet): number {
   return compare(createdAt(a), createdAt(b)) || compare(a.metadata.name ?? '', b.metadata.name ?? '');
 }
-function compare(a: string, b: string): number {
+function compare<T extends string | bigint>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
@@ -94,21 +94,26 @@ export function newSetName(deploymentName: string, hash: string): string {
   return `${deploymentName.slice(0, 253 - 1 - hash.length)}-${hash}`;
 }
 
-const revisionOf = (set: ReplicaSet): number => {
-  const text = set.metadata.annotations?.[revisionKey] ?? '0';
-  return /^\d+$/.test(text) ? Number(text) : 0;
-};
-export function nextRevision(old: readonly ReplicaSet[]): number {
-  return Math.max(0, ...old.map(revisionOf)) + 1;
+const maxRevision = 2n ** 63n - 1n;
+/** Revisions are int64, beyond what a number holds; undefined for other texts. */
+function parseRevision(text: string): bigint | undefined {
+  if (!/^\d{1,19}$/.test(text)) return undefined;
+  const revision = BigInt(text);
+  return revision > maxRevision ? undefined : revision;
+}
+const revisionOf = (set: ReplicaSet): bigint => parseRevision(set.metadata.annotations?.[revisionKey] ?? '') ?? 0n;
+export function nextRevision(old: readonly ReplicaSet[]): bigint {
+  return old.map(revisionOf).reduce((highest, each) => (each > highest ? each : highest), 0n) + 1n;
 }
 
 /** Annotations of the new set: the deployment's own, its revision and, when it is taken up again, the older ones it had. */
-export function newSetAnnotations(deployment: Deployment, set: ReplicaSet | undefined, revision: number): Record<string, string> {
+export function newSetAnnotations(deployment: Deployment, set: ReplicaSet | undefined, revision: bigint): Record<string, string> {
   const result = { ...set?.metadata.annotations };
   for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {})) if (!notCopied.has(key)) result[key] = value;
   const before = result[revisionKey];
-  if (before !== undefined && before !== '' && !/^\d+$/.test(before)) return result; // somebody's own text is left alone
-  if (Number(before ?? 0) < revision) {
+  const count = before === undefined || before === '' ? 0n : parseRevision(before);
+  if (count === undefined) return result; // somebody's own text is left alone
+  if (count < revision) {
     result[revisionKey] = String(revision);
     if (before !== undefined) {
       const history = (result[historyKey] ?? '').split(',').filter(Boolean);
@@ -205,7 +210,7 @@ function fraction(deployment: Deployment, set: ReplicaSet): number {
 export function expendable(deployment: Deployment, old: readonly ReplicaSet[]): ReplicaSet[] {
   const limit = deployment.spec?.revisionHistoryLimit;
   if (limit === undefined || limit === noLimit) return [];
-  const alive = old.filter((set) => set.metadata.deletionTimestamp === undefined).sort((a, b) => revisionOf(a) - revisionOf(b) || byAge(a, b));
+  const alive = old.filter((set) => set.metadata.deletionTimestamp === undefined).sort((a, b) => compare(revisionOf(a), revisionOf(b)) || byAge(a, b));
   return alive.slice(0, Math.max(0, alive.length - limit)).filter((set) =>
     (set.status?.replicas ?? 0) === 0 && replicasOf(set) === 0 && (set.metadata.generation ?? 0) <= (set.status?.observedGeneration ?? 0));
 }
