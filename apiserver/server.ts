@@ -57,6 +57,7 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const chain = createChain(options);
   const servers: Server[] = [];
+  const sockets = new Set<Duplex>(); // the TCP ones: some outlive the TLS on them, which is all that the server closes by itself
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -70,6 +71,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         // Half-closed streams of exec and port-forward still carry the other half.
         allowHalfOpen: true, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', keepAliveTimeout: 180_000, headersTimeout: 32_000, requestTimeout: 0,
       }, chain.request);
+      server.on('connection', (socket: Duplex) => {
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+      });
       server.on('upgrade', chain.upgrade);
       server.on('clientError', (error, socket) => {
         log.debug('bad request on a connection', { error });
@@ -93,6 +98,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       for (const server of servers) server.closeIdleConnections();
       await chain.drain();
       for (const server of servers) server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };

@@ -43,7 +43,7 @@ export async function ensureCredentials(dataDir: string, needs: CredentialNeeds)
     write(path(name, 'crt'), pair.cert, 0o644);
     return pair;
   };
-  const pki = () => import('#machinery/pki/pki.ts'); // 0.15 s to load: only when something must be made
+  const pki = () => import('#machinery/pki/pki.ts'); // only when something must be made
 
   const ca = readPair('ca') ?? writePair('ca', await (await pki()).createCa('proa-ca'));
   const issuer = new X509Certificate(ca.cert);
