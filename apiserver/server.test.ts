@@ -335,6 +335,36 @@ describe('the API server', function () {
       const exact = await call('GET', `${path}?resourceVersion=${String(listMeta['resourceVersion'])}&resourceVersionMatch=Exact`);
       expect(items(exact.body).map(({ metadata }) => metadata.name)).to.include('m9').and.not.include('m55');
     });
+    it('that a selector cut short do not cut the pages of others', async () => {
+      const pods = '/api/v1/namespaces/lists/pods';
+      await call('POST', '/api/v1/namespaces/lists/serviceaccounts', { body: { metadata: { name: 'default' } } });
+      for (const [name, nodeName] of [['p0', 'n2'], ['p1', 'n1'], ['p2', 'n1'], ['p3', 'n2']]) {
+        const made = await call('POST', pods, { body: { metadata: { name, labels: { node: nodeName } }, spec: { nodeName, containers: [{ name: 'c', image: 'i' }] } } });
+        expect(made.status, made.text).to.equal(201);
+      }
+      const token = String(((await call('GET', `${pods}?limit=1`)).body['metadata'] as Record<string, unknown>)['continue']);
+      for (const selector of ['fieldSelector=spec.nodeName%3Dn1', 'labelSelector=node%3Dn1']) {
+        const first = await call('GET', `${pods}?limit=1&${selector}`);
+        expect(items(first.body).map(({ metadata }) => metadata.name)).to.deep.equal(['p1']);
+        const second = await call('GET', `${pods}?limit=9&${selector}&continue=${String((first.body['metadata'] as Record<string, unknown>)['continue'])}`);
+        expect(items(second.body).map(({ metadata }) => metadata.name)).to.deep.equal(['p2']);
+        expect(items((await call('GET', `${pods}?limit=9&continue=${token}`)).body).map(({ metadata }) => metadata.name)).to.deep.equal(['p1', 'p2', 'p3']);
+      }
+    });
+    it('that are large arrive whole, also when the client reads late', async () => {
+      const large = '/api/v1/namespaces/large/configmaps';
+      await call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'large' } } });
+      const text = (i: number): string => `${i}-`.repeat(90_000);
+      await Promise.all(Array.from({ length: 12 }, (_, i) => call('POST', large, { body: { metadata: { name: `l${String(i).padStart(2, '0')}` }, data: { text: text(i) } } })));
+      const check = (body: Record<string, unknown>): void => {
+        expect(items(body).map((item) => (item['data'] as { text: string }).text === text(Number(item.metadata.name.slice(1))))).to.deep.equal(Array(12).fill(true));
+      };
+      const late = await server.open('GET', large);
+      check((await call('GET', large)).body);
+      const chunks: Buffer[] = [];
+      for await (const chunk of late) chunks.push(chunk as Buffer);
+      check(JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>);
+    });
     it('with a continue token that leads outside are 400', async () => {
       const token = Buffer.from('{"v":"meta.k8s.io/v1","rv":1,"start":"../../secrets/x"}').toString('base64url');
       expect((await call('GET', `${path}?limit=4&continue=${token}`)).status).to.equal(400);

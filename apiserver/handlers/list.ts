@@ -35,8 +35,8 @@ export async function listObjects(deps: ListDeps, served: Served, selection: Sel
   let revision: bigint;
   let all: CachedObject[];
   let after = token?.startKey ?? '';
-  if (token && token.revision > 0n) ({ all, revision } = await atRevision(deps, served, selection.namespace, scope, token.revision, after));
-  else if (exact !== undefined) ({ all, revision } = await atRevision(deps, served, selection.namespace, scope, exact, ''));
+  if (token && token.revision > 0n) ({ all, revision } = await atRevision(deps, served, selection, scope, token.revision, after));
+  else if (exact !== undefined) ({ all, revision } = await atRevision(deps, served, selection, scope, exact, ''));
   else {
     if (asked === undefined) await cache.waitForLatest(signal);
     else if (asked > 0n) await notOlderThan(cache, asked, signal);
@@ -66,7 +66,7 @@ export async function listObjects(deps: ListDeps, served: Served, selection: Sel
     const last = page.at(-1);
     if (last) meta.continue = encodeContinue(last.key, scope, revision);
     if (!selection.selective) meta.remainingItemCount = all.length - next;
-    deps.snapshots.keep(`${served.stored?.prefix}|${selection.namespace}|${revision}`, all);
+    deps.snapshots.keep(snapshotKey(stored.prefix, selection, revision), all);
   }
   return { items: page.map((cached) => served.view(cached)), meta };
 }
@@ -79,16 +79,22 @@ function current(cache: NonNullable<Served['stored']>['cache'], selection: Selec
   return cache.list({
     ...(selection.namespace === '' ? {} : { namespace: selection.namespace }),
     ...(selection.index ? { index: selection.index } : {}),
+    ...(selection.label ? { label: selection.label } : {}),
   });
 }
 
+/** What `all` is a list of: whoever selects by an index keeps a part only. */
+function snapshotKey(prefix: string, { namespace, index, label }: Selection, revision: bigint): string {
+  return JSON.stringify([prefix, namespace, String(revision), index ?? label ?? null]);
+}
+
 /** The state at a past revision: what a page before left behind, else read from the store. */
-async function atRevision({ cache, storage, snapshots }: ListDeps, served: Served, namespace: string, scope: string, revision: bigint, startKey: string): Promise<{ all: CachedObject[]; revision: bigint }> {
+async function atRevision({ cache, storage, snapshots }: ListDeps, served: Served, selection: Selection, scope: string, revision: bigint, startKey: string): Promise<{ all: CachedObject[]; revision: bigint }> {
   const { stored } = served;
   if (!stored) throw new Error(`${served.id} is not stored`);
-  const kept = snapshots.get(`${stored.prefix}|${namespace}|${revision}`);
+  const kept = snapshots.get(snapshotKey(stored.prefix, selection, revision));
   if (kept) return { all: kept, revision };
-  if (revision === cache.revision()) return { all: stored.cache.list(namespace === '' ? {} : { namespace }), revision };
+  if (revision === cache.revision()) return { all: current(stored.cache, selection), revision };
   try {
     const result = await storage.range({ prefix: scope, revision, ...(startKey === '' ? {} : { startKey }) });
     const { row } = stored;

@@ -1,5 +1,4 @@
 // Puts answers on the wire: ready-made bytes, pretty or YAML where asked, gzip above 128 kB, lists in slices that respect backpressure.
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
@@ -8,7 +7,7 @@ import type { OutputForm } from './negotiate.ts';
 import { wantsPretty } from './negotiate.ts';
 
 const gzipThresholdBytes = 128 * 1024;
-const sliceBytes = 256 * 1024;
+const sliceBytes = 128 * 1024;
 const newline = Buffer.from('\n');
 
 export async function respond(context: RequestState, response: ServerResponse, form: OutputForm, code: number, body: Buffer | string): Promise<void> {
@@ -42,12 +41,36 @@ export async function send(context: RequestState, response: ServerResponse, code
     response.end(parts.length === 1 ? parts[0] : Buffer.concat(parts as Buffer[], length)); // concat takes a mutable array type only
     return;
   }
-  for (const slice of slices(parts)) {
-    if (response.destroyed) return;
-    if (!response.write(slice)) await drained(response);
-    else await new Promise(setImmediate); // other requests get their turn between slices
+  await inSlices(response, parts);
+  if (!response.destroyed) response.end();
+}
+
+/** A long answer goes through one buffer that is used again once the connection has taken its content: allocating all of it costs more than copying it. */
+async function inSlices(response: ServerResponse, parts: readonly Buffer[]): Promise<void> {
+  const buffer = Buffer.allocUnsafeSlow(sliceBytes);
+  let filled = 0;
+  const flush = async (): Promise<void> => {
+    const slice = buffer.subarray(0, filled);
+    filled = 0;
+    await new Promise<void>((resolve) => {
+      const gone = (): void => resolve();
+      response.once('close', gone);
+      response.write(slice, () => {
+        response.off('close', gone);
+        setImmediate(resolve); // other requests get their turn between slices
+      });
+    });
+  };
+  for (const part of parts) {
+    for (let from = 0; from < part.length;) {
+      const copied = part.copy(buffer, filled, from);
+      filled += copied;
+      from += copied;
+      if (filled === sliceBytes) await flush();
+      if (response.destroyed) return;
+    }
   }
-  response.end();
+  if (filled > 0) await flush();
 }
 
 function* slices(parts: readonly Buffer[]): Generator<Buffer> {
@@ -68,12 +91,13 @@ function* slices(parts: readonly Buffer[]): Generator<Buffer> {
 /** Waits until the connection takes more, or is gone. */
 export async function drained(response: ServerResponse): Promise<void> {
   if (response.destroyed || !response.writableNeedDrain) return;
-  const left = new AbortController();
-  try {
-    await Promise.race([once(response, 'drain', { signal: left.signal }), once(response, 'close', { signal: left.signal })]);
-  } finally {
-    left.abort();
-  }
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
+  });
 }
 
 async function compressed(response: ServerResponse, parts: readonly Buffer[]): Promise<void> {

@@ -14,6 +14,8 @@ export interface Selection {
   /** Has a selector beside the name; then the number of remaining items is not told. */
   selective: boolean;
   index: { name: string; value: string } | undefined;
+  /** A label that all of them carry. */
+  label: { key: string; value: string } | undefined;
   matches(object: Readonly<KubeObject>): boolean;
 }
 
@@ -41,7 +43,7 @@ export function selectionOf(served: Served, namespace: string, name: string, opt
   if (fields && single !== undefined && fields.requirements.length === 1) fields = fieldSelectorOf([]);
   const terms = fields && fields.requirements.length > 0 ? fields : undefined;
   return {
-    namespace: namespaced ? namespace : '', name: single, index,
+    namespace: namespaced ? namespace : '', name: single, index, label: index ? undefined : labelOf(labels),
     all: !byLabel && !terms && single === undefined,
     selective: byLabel || (options.fields?.requirements.length ?? 0) > 0,
     matches(object) {
@@ -54,4 +56,12 @@ export function selectionOf(served: Served, namespace: string, name: string, opt
       });
     },
   };
+}
+
+function labelOf({ requirements }: ListOptions['labels']): Selection['label'] {
+  for (const { key, operator, values } of requirements) {
+    const [value] = values;
+    if ((operator === '=' || operator === '==' || operator === 'in') && value !== undefined && values.length === 1) return { key, value };
+  }
+  return undefined;
 }

@@ -49,8 +49,8 @@ export interface ResourceCache {
   readonly resource: CachedResource;
   /** Current state at `revision()`. */
   get(namespace: string, name: string): CachedObject | undefined;
-  /** In key order. `namespace` '' is all. `after` is an exclusive key to go on from. */
-  list(options?: { namespace?: string; after?: string; limit?: number; index?: { name: string; value: string } }): CachedObject[];
+  /** In key order. `namespace` '' is all. `after` is an exclusive key to go on from. `label`: only objects that carry it; not together with `index`. */
+  list(options?: { namespace?: string; after?: string; limit?: number; index?: { name: string; value: string }; label?: { key: string; value: string } }): CachedObject[];
   count(namespace?: string): number;
   /**
    * Changes after `afterRevision`; batches as they come. Throws CompactedError at once when the history no longer

@@ -14,7 +14,12 @@ export interface ListOptions {
   after?: string;
   limit?: number;
   index?: { name: string; value: string };
+  label?: { key: string; value: string };
 }
+
+/** Label keys that were selected by get an index of their own, while they are asked for; below this many objects a look at each is as fast. */
+const labelIndexes = { fromObjects: 500, most: 4 };
+type Index<T> = Map<string, Map<string, T>>;
 
 /** `/registry/pods/a/b` under `/registry/pods/` is namespace a, name b; without a second part the namespace is ''. */
 export function splitKey(prefix: string, key: string): { namespace: string; name: string } {
@@ -28,7 +33,9 @@ export class SortedObjects<T extends CachedObject> {
   /** In the order of `namespace/`, so that buckets one after the other are in key order. */
   #buckets: Bucket<T>[] = [];
   readonly #byNamespace = new Map<string, Bucket<T>>();
-  readonly #indexes = new Map<string, Map<string, Map<string, T>>>();
+  readonly #indexes = new Map<string, Index<T>>();
+  /** By label key, the one that was asked for last at the end. */
+  readonly #labels = new Map<string, Index<T>>();
   #count = 0;
 
   constructor(resource: CachedResource) {
@@ -74,9 +81,19 @@ export class SortedObjects<T extends CachedObject> {
     return previous;
   }
 
-  list({ namespace = '', after, limit = Infinity, index }: ListOptions = {}): T[] {
+  list({ namespace = '', after, limit = Infinity, index, label }: ListOptions = {}): T[] {
     const bound = limit > 0 ? limit : Infinity;
-    if (index) return this.#listIndex(index, namespace, after, bound);
+    if (index) {
+      const values = this.#indexes.get(index.name);
+      if (!values) throw new Error(`${this.#resource.id} has no index ${index.name}`);
+      return listed(values.get(index.value), namespace, after, bound);
+    }
+    if (label) {
+      const values = this.#labelIndex(label.key);
+      if (values) return listed(values.get(label.value), namespace, after, bound);
+      const carrying = this.list({ namespace, ...(after === undefined ? {} : { after }) }).filter((object) => labelOf(object, label.key) === label.value);
+      return carrying.length > bound ? carrying.slice(0, bound) : carrying;
+    }
     const result: T[] = [];
     const from = after === undefined ? undefined : splitKey(this.#resource.prefix, after);
     for (const bucket of this.#bucketsFrom(namespace, from?.namespace)) {
@@ -99,17 +116,20 @@ export class SortedObjects<T extends CachedObject> {
     return this.#buckets.filter((bucket) => compareNamespaces(bucket.namespace, fromNamespace) >= 0);
   }
 
-  #listIndex({ name, value }: { name: string; value: string }, namespace: string, after: string | undefined, limit: number): T[] {
-    const index = this.#indexes.get(name);
-    if (!index) throw new Error(`${this.#resource.id} has no index ${name}`);
-    const result: T[] = [];
-    for (const object of index.get(value)?.values() ?? []) {
-      if (namespace !== '' && object.namespace !== namespace) continue;
-      if (after !== undefined && compareKeys(object.key, after) <= 0) continue;
-      result.push(object);
+  #labelIndex(key: string): Index<T> | undefined {
+    let values = this.#labels.get(key);
+    if (!values) {
+      if (this.#count < labelIndexes.fromObjects) return undefined;
+      values = new Map();
+      for (const { sorted } of this.#buckets) for (const object of sorted) enter(values, labelOf(object, key), object);
     }
-    result.sort((a, b) => compareKeys(a.key, b.key));
-    return result.length > limit ? result.slice(0, limit) : result;
+    this.#labels.delete(key);
+    this.#labels.set(key, values);
+    if (this.#labels.size > labelIndexes.most) for (const longest of this.#labels.keys()) {
+      this.#labels.delete(longest);
+      break;
+    }
+    return values;
   }
 
   #addBucket(namespace: string): Bucket<T> {
@@ -123,28 +143,50 @@ export class SortedObjects<T extends CachedObject> {
 
   #index(object: T): void {
     for (const [name, values] of this.#indexes) {
-      for (const value of this.#valuesOf(name, object)) {
-        let entries = values.get(value);
-        if (!entries) values.set(value, (entries = new Map()));
-        entries.set(object.key, object);
-      }
+      for (const value of this.#valuesOf(name, object)) enter(values, value, object);
     }
+    for (const [key, values] of this.#labels) enter(values, labelOf(object, key), object);
   }
 
   #unindex(object: T): void {
     for (const [name, values] of this.#indexes) {
-      for (const value of this.#valuesOf(name, object)) {
-        const entries = values.get(value);
-        entries?.delete(object.key);
-        if (entries?.size === 0) values.delete(value);
-      }
+      for (const value of this.#valuesOf(name, object)) leave(values, value, object);
     }
+    for (const [key, values] of this.#labels) leave(values, labelOf(object, key), object);
   }
 
   #valuesOf(name: string, object: T): string[] {
     // Objects are shared and never changed, so the values now are the values at indexing.
     return this.#resource.indexes?.[name]?.(object.object) ?? [];
   }
+}
+
+function labelOf({ object }: CachedObject, key: string): string | undefined {
+  const labels = object.metadata?.labels;
+  return labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
+}
+
+function enter<T extends CachedObject>(values: Index<T>, value: string | undefined, object: T): void {
+  if (value === undefined) return;
+  let entries = values.get(value);
+  if (!entries) values.set(value, (entries = new Map()));
+  entries.set(object.key, object);
+}
+function leave<T extends CachedObject>(values: Index<T>, value: string | undefined, object: T): void {
+  if (value === undefined) return;
+  const entries = values.get(value);
+  entries?.delete(object.key);
+  if (entries?.size === 0) values.delete(value);
+}
+function listed<T extends CachedObject>(entries: Map<string, T> | undefined, namespace: string, after: string | undefined, limit: number): T[] {
+  const result: T[] = [];
+  for (const object of entries?.values() ?? []) {
+    if (namespace !== '' && object.namespace !== namespace) continue;
+    if (after !== undefined && compareKeys(object.key, after) <= 0) continue;
+    result.push(object);
+  }
+  result.sort((a, b) => compareKeys(a.key, b.key));
+  return result.length > limit ? result.slice(0, limit) : result;
 }
 
 function compareNamespaces(a: string, b: string): number {
