@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // The `proa` command. It loads nothing but what the chosen subcommand needs; the compile cache makes the second start fast.
 import module from 'node:module';
-import { tmpdir } from 'node:os';
+import { homedir } from 'node:os';
 
-module.enableCompileCache(`${process.env.XDG_CACHE_HOME ?? tmpdir()}/proa-compile-cache-${process.getuid?.() ?? 0}`);
+// In a folder that nobody else writes to: what is in there gets executed.
+module.enableCompileCache(`${process.env.XDG_CACHE_HOME ?? `${homedir()}/.cache`}/proa/compiled`);
 
 const { UsageError } = await import('#machinery/base/flags.ts');
 const { StartError } = await import('./locks.ts');

@@ -1,14 +1,14 @@
 // Makes sure that a Docker Engine answers before anything starts: a running one is used, an installed one is started.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync } from 'node:fs';
-import { request } from 'node:http';
 import { sleep } from '#machinery/base/clock.ts';
+import { http } from '#machinery/base/http.ts';
 import { StartError } from './locks.ts';
 
 /** True when the engine behind `unix://PATH` answers a ping. */
 export function pingEngine(dockerHost: string, timeoutMs = 3000): Promise<boolean> {
   return new Promise((resolve) => {
-    const call = request({ socketPath: dockerHost.slice('unix://'.length), path: '/_ping', timeout: timeoutMs }, (response) => {
+    const call = http.request({ socketPath: dockerHost.slice('unix://'.length), path: '/_ping', timeout: timeoutMs }, (response) => {
       response.resume();
       resolve(response.statusCode === 200);
     });

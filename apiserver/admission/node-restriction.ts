@@ -229,6 +229,7 @@ async function admitSigningRequest(node: string, attributes: AdmissionAttributes
   const spec = (attributes.object?.spec ?? {}) as { signerName?: string; request?: string };
   if (spec.signerName !== 'kubernetes.io/kubelet-serving' && spec.signerName !== 'kubernetes.io/kube-apiserver-client-kubelet') return;
   // Rare: the parser is loaded when the first one comes.
+  await import('reflect-metadata'); // the library asks for it
   const { Pkcs10CertificateRequest } = await import('@peculiar/x509');
   let commonNames: string[];
   try {

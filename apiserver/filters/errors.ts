@@ -1,7 +1,7 @@
 // The one place where an error becomes an answer, for routes and for refused upgrades.
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { STATUS_CODES } from 'node:http';
+import { http } from '#machinery/base/http.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { internalError, serviceUnavailable, StatusError, timeoutError } from '#machinery/api/status.ts';
 import type { Status } from '#machinery/api/status.ts';
@@ -53,6 +53,6 @@ export function writeError(response: ServerResponse, error: unknown, keys?: Reco
 export function refuseUpgrade(socket: Duplex, error: unknown, keys?: Record<string, unknown>): void {
   const status = statusOf(error, keys);
   const body = `${JSON.stringify(status)}\n`;
-  socket.end(`HTTP/1.1 ${status.code} ${STATUS_CODES[status.code] ?? ''}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n`
+  socket.end(`HTTP/1.1 ${status.code} ${http.STATUS_CODES[status.code] ?? ''}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n`
     + `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
 }

@@ -1,12 +1,12 @@
 // Connect subresources: logs, exec, attach, port-forward and the proxies. Requests go on to the node's kubelet (or the pod, or
 // the service's endpoint); upgraded connections are spliced byte for byte, but for logs, which become messages. Upstream: registry/core/pod/rest and util/proxy.
-import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { finished, pipeline } from 'node:stream/promises';
 import type { Duplex } from 'node:stream';
+import { http } from '#machinery/base/http.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import type { Node, Pod, Service, EndpointSlice, KubeObject } from '#machinery/api/object.ts';
 import { badRequest, internalError, invalid, notFound, serviceUnavailable, StatusError } from '#machinery/api/status.ts';
@@ -303,7 +303,7 @@ const hopByHop = new Set(['connection', 'keep-alive', 'proxy-authenticate', 'pro
 
 function open(target: Target, method: string, headers: Record<string, string | string[]>, signal: AbortSignal): ClientRequest {
   const options: RequestOptions = { ...target.tls, host: target.host, port: target.port, path: target.path, method, headers, agent: false, signal };
-  return target.secure ? httpsRequest(options) : httpRequest(options);
+  return target.secure ? httpsRequest(options) : http.request(options);
 }
 
 function headersFor({ request }: RequestState, target: Target, keep: boolean): Record<string, string | string[]> {

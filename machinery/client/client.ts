@@ -1,8 +1,9 @@
 // Requests to one API server over node:https with kept-alive connections; watches as async generators over their lines.
 import { readFile } from 'node:fs/promises';
-import http from 'node:http';
+import type * as http from 'node:http';
 import https from 'node:https';
 import { sleep } from '../base/clock.ts';
+import { http as plain } from '../base/http.ts';
 import { apiVersionOf } from '../api/object.ts';
 import type { KubeList } from '../api/object.ts';
 import { StatusError } from '../api/status.ts';
@@ -39,7 +40,7 @@ export interface Connections { agent: http.Agent; watchAgent: http.Agent }
 
 export function createConnections(config: ClientConfig): Connections {
   const secure = config.server.startsWith('https:');
-  const transport = secure ? https : http;
+  const transport = secure ? https : plain;
   const tls = secure ? { ca: config.ca, cert: config.cert, key: config.key, rejectUnauthorized: config.insecureSkipTlsVerify !== true } : {};
   return {
     agent: new transport.Agent({ keepAlive: true, maxSockets, maxFreeSockets: 8, scheduling: 'lifo', ...tls }),
@@ -52,7 +53,7 @@ export function createClient(config: ClientConfig, { agent, watchAgent }: Connec
   const base = new URL(config.server);
   const secure = base.protocol === 'https:';
   if (!secure && base.protocol !== 'http:') throw new Error(`server ${config.server} is neither https nor http`);
-  const transport = secure ? https : http;
+  const transport = secure ? https : plain;
   const prefix = base.pathname.replace(/\/+$/, '');
   const userAgent = config.userAgent ?? 'proa';
   const target = { protocol: base.protocol, hostname: base.hostname.replace(/^\[|\]$/g, ''), port: base.port || (secure ? 443 : 80) };

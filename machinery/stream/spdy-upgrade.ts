@@ -1,7 +1,7 @@
 // The HTTP side of SPDY/3.1: recognising the upgrade, choosing X-Stream-Protocol-Version, answering 101 or a refusal.
-import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { http } from '../base/http.ts';
 import { createSpdySession } from './spdy.ts';
 import type { SpdySession } from './spdy.ts';
 
@@ -28,5 +28,5 @@ export function acceptSpdy(socket: Duplex, head: Buffer, protocol: string): Spdy
 export function refuseUpgrade(socket: Duplex, code: number, body: string, headers: Record<string, string> = {}): void {
   const bytes = Buffer.from(body);
   const lines = Object.entries({ 'Content-Type': 'text/plain; charset=utf-8', ...headers, 'Content-Length': String(bytes.length), Connection: 'close' });
-  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`), bytes]));
+  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${code} ${http.STATUS_CODES[code] ?? ''}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`), bytes]));
 }

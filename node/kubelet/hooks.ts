@@ -1,7 +1,7 @@
 // Lifecycle handlers: a command, an HTTP request or a pause. Upstream: pkg/kubelet/lifecycle/handlers.go.
-import { request as http } from 'node:http';
 import { request as https } from 'node:https';
 import { sleep } from '#machinery/base/clock.ts';
+import { http } from '#machinery/base/http.ts';
 import type { Container } from '#machinery/api/object.ts';
 import type { Runtime } from './runtime/runtime.ts';
 
@@ -52,7 +52,7 @@ export async function runHook(runtime: Runtime, id: string, container: Container
     const url = new URL(`${scheme.toLowerCase()}://${host.includes(':') ? `[${host}]` : host}:${portOf(port as string | number, container)}${path.startsWith('/') ? path : `/${path}`}`);
     const headers = { 'User-Agent': 'kube-lifecycle/1.36', Accept: '*/*', ...Object.fromEntries(httpHeaders.map(({ name, value }) => [name, value])) };
     await new Promise<void>((resolve, reject) => {
-      const send = scheme === 'HTTPS' ? https : http;
+      const send = scheme === 'HTTPS' ? https : http.request;
       const request = send(url, { headers, signal, agent: false, rejectUnauthorized: false }, (response) => {
         response.resume(); // only that there was an answer counts
         resolve();

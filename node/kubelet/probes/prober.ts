@@ -1,7 +1,7 @@
 // One look at a container: HTTP, TCP, command or gRPC health. Upstream: pkg/probe, prober.go.
 import { connect } from 'node:net';
-import { request as http } from 'node:http';
 import { request as https } from 'node:https';
+import { http } from '#machinery/base/http.ts';
 import type { Container, Probe } from '#machinery/api/object.ts';
 import { portOf, runCommand } from '../hooks.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -62,7 +62,7 @@ async function lookHttp(container: Container, get: NonNullable<Probe['httpGet']>
 }
 function fetchOnce(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<{ code: number; location: string | undefined; body: string }> {
   return new Promise((resolve, reject) => {
-    const send = url.protocol === 'https:' ? https : http;
+    const send = url.protocol === 'https:' ? https : http.request;
     const request = send(url, { headers: { ...headers, connection: 'close' }, signal, agent: false, rejectUnauthorized: false }, (response) => {
       const parts: Buffer[] = [];
       let size = 0;
