@@ -16,7 +16,7 @@ export interface StatusWriter {
   flushed(uid: string): Promise<void>;
   forget(uid: string): void;
 }
-interface Entry { pod: Pod; wanted: PodStatus; written: PodStatus | undefined; writing: Promise<void> | undefined }
+interface Entry { pod: Pod; wanted: PodStatus; written: PodStatus | undefined; writing: Promise<void> | undefined; version?: string | undefined }
 
 export function createStatusWriter(client: Client, log: Logger, signal: AbortSignal): StatusWriter {
   const entries = new Map<string, Entry>();
@@ -28,8 +28,9 @@ export function createStatusWriter(client: Client, log: Logger, signal: AbortSig
       const { pod, wanted } = entry;
       const { name = '', namespace = '' } = pod.metadata;
       try {
-        await client.patch(pods, namespace, name, 'strategic', statusPatch(uid, entry.written ?? pod.status, wanted), signal, { subresource: 'status' });
+        const answer = await client.patch(pods, namespace, name, 'strategic', statusPatch(uid, entry.written ?? pod.status, wanted), signal, { subresource: 'status' });
         entry.written = wanted;
+        entry.version = answer.metadata.resourceVersion;
         backoff.reset();
       } catch (error) {
         // Gone, or another pod has the name now: nothing to write to.
@@ -57,7 +58,10 @@ export function createStatusWriter(client: Client, log: Logger, signal: AbortSig
         entries.set(uid, (entry = { pod, wanted: status, written: undefined, writing: undefined }));
       } else {
         entry.pod = pod;
-        if (isDeepStrictEqual(entry.wanted, status)) return;
+        if (isDeepStrictEqual(entry.wanted, status)) {
+          if (entry.writing || !overwritten(pod, entry)) return;
+          entry.written = undefined; // the node controller says "not ready" in our name while we are away; say it again
+        }
         entry.wanted = status;
       }
       const current = entry;
@@ -68,6 +72,13 @@ export function createStatusWriter(client: Client, log: Logger, signal: AbortSig
     },
     forget: (uid) => void entries.delete(uid),
   };
+}
+
+/** Somebody else changed what this kubelet had written: seen in a version of the pod after our own last write. */
+function overwritten(pod: Pod, { wanted, version }: Entry): boolean {
+  if (!pod.status || isDeepStrictEqual(comparable(pod.status), comparable(wanted))) return false;
+  // Comparable, as of the API's own promise (KEP-5504); a cache that lags behind our write is no reason to repeat it.
+  return version === undefined || BigInt(pod.metadata.resourceVersion ?? '0') > BigInt(version);
 }
 
 /** Foreign conditions and key order aside. */
