@@ -38,4 +38,4 @@ if [ "$needs_engine" = yes ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/n
   fi
 fi
 
-exec node_modules/.bin/node cluster/cli.ts server "$@"
+exec node_modules/.bin/node cluster/proa.js server "$@"

@@ -53,7 +53,7 @@ async function main(): Promise<void> {
 async function startServer(etcdServers: string | undefined): Promise<{ child: ChildProcess; kubeconfig: string; folder: string; readyMs: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'proa-bench-'));
   const child = spawn(process.execPath, [
-    join(import.meta.dirname, '../cluster/cli.ts'), 'server', '--data-dir', folder, '--https-port', '0', '--runtime', 'hollow', '--nodes', '0',
+    join(import.meta.dirname, '../cluster/proa.js'), 'server', '--data-dir', folder, '--https-port', '0', '--runtime', 'hollow', '--nodes', '0',
     '--disable', 'controllers,scheduler', ...(etcdServers ? ['--etcd-servers', etcdServers] : []),
   ], { stdio: ['ignore', 'pipe', 'inherit'] });
   const line = await new Promise<string>((resolve, reject) => {

@@ -1,11 +1,4 @@
-#!/usr/bin/env node
-// The `proa` command. It loads nothing but what the chosen subcommand needs; the compile cache makes the second start fast.
-import module from 'node:module';
-import { homedir } from 'node:os';
-
-// In a folder that nobody else writes to: what is in there gets executed.
-module.enableCompileCache(`${process.env.XDG_CACHE_HOME ?? `${homedir()}/.cache`}/proa/compiled`);
-
+// The `proa` command, entered through proa.js. It loads nothing but what the chosen subcommand needs.
 const { UsageError } = await import('#machinery/base/flags.ts');
 const { StartError } = await import('./locks.ts');
 
