@@ -501,6 +501,10 @@ describe('the API server', function () {
       expect((await call('GET', '/metrics', { as: 'guest' })).body['message']).to.equal('forbidden: User "guest" cannot get path "/metrics"');
       expect((await call('GET', '/api', { as: 'guest' })).status).to.equal(200);
     });
+    it('gets no Table of what is stored nowhere', async () => {
+      const answer = await call('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', { body: { spec: { nonResourceAttributes: { path: '/', verb: 'get' } } }, headers: { Accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } });
+      expect(answer.body).to.deep.include({ kind: 'Status', code: 406, reason: 'NotAcceptable' });
+    });
     it('may impersonate when it may', async () => {
       const headers = { 'Impersonate-User': 'guest' };
       expect((await call('GET', maps, { headers })).status).to.equal(403);

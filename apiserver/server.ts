@@ -11,7 +11,7 @@ import type { Discovery } from './discovery/serve.ts';
 import { authenticateRequest } from './filters/authn.ts';
 import { authorizeRequest } from './filters/authz.ts';
 import { RequestState } from './filters/context.ts';
-import { refuseUpgrade, RequestTimeout, writeError } from './filters/errors.ts';
+import { refuseConnection, refuseUpgrade, RequestTimeout, writeError } from './filters/errors.ts';
 import { impersonate } from './filters/impersonation.ts';
 import { createLimits } from './filters/limits.ts';
 import type { Authenticator, Authorizer } from './filters/seams.ts';
@@ -78,8 +78,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       server.on('upgrade', chain.upgrade);
       server.on('clientError', (error, socket) => {
         log.debug('bad request on a connection', { error });
-        if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request');
-        else socket.destroy();
+        refuseConnection(socket, error);
       });
       await listen(server, address, port);
       server.on('error', fail);
@@ -166,7 +165,7 @@ function createChain(options: ServerOptions): Chain {
     try {
       context = new RequestState(request);
     } catch (error) {
-      writeError(response, error);
+      await writeError(response, error);
       return;
     }
     const { info } = context;
@@ -186,7 +185,7 @@ function createChain(options: ServerOptions): Chain {
       await dispatch(context, response);
     } catch (error) {
       const reason: unknown = context.ended && context.reason instanceof RequestTimeout ? context.reason : error;
-      if (!response.destroyed) writeError(response, reason, { method: request.method, path: info.path, user: context.user?.name });
+      if (!response.destroyed) await writeError(response, reason, { method: request.method, path: info.path, user: context.user?.name });
     } finally {
       leave?.();
       running.delete(context);
@@ -302,8 +301,8 @@ async function createOther(options: ServerOptions): Promise<RequestListener> {
     if (document.status === 304 || response.hasHeader('Content-Encoding')) response.status(document.status).end(document.body);
     else await send(new RequestState(request), response, document.status, String(response.getHeader('Content-Type') ?? 'application/json'), [document.body]);
   });
-  app.use((error: unknown, request: IncomingMessage, response: ServerResponse, _next: () => void) => {
-    writeError(response, error, { path: request.url });
+  app.use(async (error: unknown, request: IncomingMessage, response: ServerResponse, _next: () => void) => {
+    await writeError(response, error, { path: request.url });
   });
   return app as unknown as RequestListener; // an Express application is a listener of any server
 }

@@ -18,10 +18,11 @@ import { notOlderThan } from './freshness.ts';
 import { listObjects, respondList } from './list.ts';
 import type { Kubelets } from './kubelets.ts';
 import type { Snapshots } from './list.ts';
-import { negotiateInput, negotiateOutput, unsupportedBody } from './negotiate.ts';
-import type { BodyFormat } from './negotiate.ts';
+import { namesProtobuf, negotiateInput, negotiateOutput, unsupportedBody } from './negotiate.ts';
+import type { BodyFormat, OutputForm } from './negotiate.ts';
 import { deleteOptions, listOptions, writeOptions } from './options.ts';
 import type { FieldValidation } from './options.ts';
+import { loadProtobuf } from './protobuf.ts';
 import { respond } from './respond.ts';
 import { selectionOf } from './selection.ts';
 import type { Served, ServedResources } from './served.ts';
@@ -52,6 +53,13 @@ export interface ApiRequest {
   readonly response: ServerResponse;
   readonly served: Served;
   readonly namespace: string;
+  /** The kind can be answered as protobuf, and the client names it. */
+  readonly protobuf: boolean;
+}
+
+/** Throws 406. */
+export function outputForm({ context, protobuf }: ApiRequest, stream = false): OutputForm {
+  return negotiateOutput(context.request.headers.accept, stream, protobuf);
 }
 
 export async function serveResource(deps: ApiDeps, context: RequestState, response: ServerResponse): Promise<void> {
@@ -63,7 +71,8 @@ export async function serveResource(deps: ApiDeps, context: RequestState, respon
   // `/api/v1/namespaces/x` carries its own name where others have their namespace.
   const namespace = row.namespaced ? info.namespace : '';
   if (!row.namespaced && info.namespace !== '' && served.id !== 'namespaces') throw noSuchResource();
-  const request: ApiRequest = { deps, context, response, served, namespace };
+  const protobuf = namesProtobuf(context.request.headers.accept) && (await loadProtobuf()).has(served.apiVersion, row.kind);
+  const request: ApiRequest = { deps, context, response, served, namespace, protobuf };
 
   if (info.subresource !== '') {
     if (row.namespaced && namespace === '') throw noSuchResource();
@@ -93,8 +102,9 @@ function pathName({ context: { info } }: ApiRequest): string {
   return info.path.endsWith(`/${info.resource}/${info.name}`) ? info.name : '';
 }
 
-async function get({ deps, context, response, served, namespace }: ApiRequest): Promise<void> {
-  const form = negotiateOutput(context.request.headers.accept, false);
+async function get(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = outputForm(request);
   const { name } = context.info;
   const { stored } = served;
   if (!stored) {
@@ -112,8 +122,9 @@ async function get({ deps, context, response, served, namespace }: ApiRequest): 
   return respond(context, response, form, 200, objectJson(served.row, served.view(cached), form.transform, context.query, Date.now()));
 }
 
-async function list({ deps, context, response, served, namespace }: ApiRequest): Promise<void> {
-  const form = negotiateOutput(context.request.headers.accept, false);
+async function list(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = outputForm(request);
   const options = listOptions(context.query, false);
   if (!served.stored) {
     const handler = deps.customHandlers.get(served.id);
@@ -127,7 +138,7 @@ async function list({ deps, context, response, served, namespace }: ApiRequest):
 
 async function watch(request: ApiRequest): Promise<void> {
   const { deps, context, response, served, namespace } = request;
-  const form = negotiateOutput(context.request.headers.accept, true);
+  const form = outputForm(request, true);
   const options = listOptions(context.query, true);
   if (options.sendInitialEvents === true && !context.query.has('sendInitialEvents')) options.resourceVersionMatch = 'NotOlderThan';
   return serveWatch(deps.cache, context, response, form, served, selectionOf(served, namespace, pathName(request), options), options);
@@ -158,7 +169,7 @@ export async function decodeAs({ context }: ApiRequest, raw: Buffer, format: Bod
 
 async function create(request: ApiRequest): Promise<void> {
   const { deps, context, response, served, namespace } = request;
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const format = negotiateInput(context.request.headers['content-type']);
   const raw = await readBody(context.request);
   const options = writeOptions(context.query, 'CreateOptions');
@@ -166,6 +177,7 @@ async function create(request: ApiRequest): Promise<void> {
   const handler = served.stored ? undefined : deps.customHandlers.get(served.id);
   if (!served.stored) {
     if (!handler) throw noSuchResource();
+    if (form.transform) throw new StatusError(406, 'NotAcceptable', 'the backend does not know Tables or metadata alone: what it answers is stored nowhere');
     const answer = await handler({ context, row: served.row, namespace, name: '', body: object, dryRun: options.dryRun });
     return respond(context, response, form, 201, JSON.stringify(answer));
   }
@@ -186,7 +198,7 @@ export function checkName(object: Writable, name: string, namespace: string): vo
 
 export async function update(request: ApiRequest, subresource = ''): Promise<void> {
   const { deps, context, response, served, namespace } = request;
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const raw = await readBody(context.request);
   const options = writeOptions(context.query, 'UpdateOptions');
   const format = negotiateInput(context.request.headers['content-type']);
@@ -264,7 +276,7 @@ async function loadTypes(): Promise<Schema> {
 
 export async function patch(request: ApiRequest, subresource = ''): Promise<void> {
   const { deps, context, response, served, namespace } = request;
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const { options, apply } = await readPatch(request);
   const { name } = context.info;
   const { row } = served;
@@ -293,7 +305,7 @@ async function readDeleteOptions({ context }: ApiRequest): Promise<ReturnType<ty
 
 async function remove(request: ApiRequest): Promise<void> {
   const { deps, context, response, served } = request;
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const options = await readDeleteOptions(request);
   const { name } = context.info;
   const written = await deps.storeOf(served).delete(writeRequest(request, name, '', options.dryRun, options.asObject), options);
@@ -308,7 +320,7 @@ async function remove(request: ApiRequest): Promise<void> {
 
 async function removeCollection(request: ApiRequest): Promise<void> {
   const { deps, context, response, served, namespace } = request;
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const chosen = listOptions(context.query, false);
   const options = await readDeleteOptions(request);
   const result = await listObjects(deps, served, selectionOf(served, namespace, '', chosen), chosen, context.signal);
