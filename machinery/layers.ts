@@ -23,7 +23,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only one place may load, because they are large or because they are that place's secret. */
 export const reserved: Readonly<Record<string, readonly string[]>> = {
   'etcd3': ['apiserver/storage/etcd.ts'],
-  'dockerode': ['node/kubelet/runtime/docker.ts'],
+  'dockerode': ['node/kubelet/runtime/dockerode.ts'],
   'express': ['apiserver/server.ts', 'node/kubelet/server'],
 };
 

@@ -4,6 +4,7 @@ import type Docker from 'dockerode';
 import { createBackoff } from '#machinery/base/backoff.ts';
 import { sleep } from '#machinery/base/clock.ts';
 import type { Logger } from '#machinery/base/log.ts';
+import { loadDockerode } from './dockerode.ts';
 import { frames, split } from './demux.ts';
 import { pauseElf, pauseImage, tarOf } from './pause.ts';
 import { createBridge, type Bridge } from './bridge.ts';
@@ -52,7 +53,7 @@ const timeOf = (text: string | undefined): number => {
 };
 
 export async function connectDocker(dockerHost: string): Promise<Docker> {
-  const { default: Dockerode } = await import('dockerode');
+  const Dockerode = await loadDockerode();
   const where = dockerHost.startsWith('unix://') ? { socketPath: dockerHost.slice('unix://'.length) }
     : dockerHost.startsWith('/') ? { socketPath: dockerHost }
     : (() => {
