@@ -1,0 +1,159 @@
+// Workloads and what belongs to them: rolling updates, adoption, garbage collection, the end of a namespace.
+import type { V1ConfigMap, V1Deployment, V1PodList, V1ReplicaSet, V1ReplicaSetList } from '@kubernetes/client-node';
+import { assert } from 'chai';
+import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
+import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { busyboxImage } from './fixtures/images.ts';
+
+const template = (app: string, version = '1', more = ''): string => `{ metadata: { labels: { app: ${app} } }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: main, image: ${busyboxImage}, command: [sleep, "3600"], env: [{ name: V, value: "${version}" }]${more} }] } }`;
+const deployment = (name: string, replicas: number, version = '1', strategy = ''): string => `
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: ${name} }
+spec:
+  replicas: ${replicas}
+  ${strategy}
+  selector: { matchLabels: { app: ${name} } }
+  template: ${template(name, version)}
+`;
+const replicaSet = (name: string, replicas: number): string => `
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: { name: ${name} }
+spec:
+  replicas: ${replicas}
+  selector: { matchLabels: { app: ${name} } }
+  template: ${template(name)}
+`;
+
+describe('[sig-apps] workloads', function () {
+  let cluster: Cluster;
+  let k: Kubectl & { namespace: string };
+  before(needsHost);
+  before(async () => {
+    cluster = await sharedCluster();
+    k = await cluster.namespace('apps');
+  });
+  const sets = async (app: string): Promise<V1ReplicaSet[]> => (await k.json<V1ReplicaSetList>(`get replicasets -l app=${app}`)).items;
+
+  it('[sig-apps] Deployment RollingUpdateDeployment should delete old pods and create new ones [Conformance]', async () => {
+    await k.apply(deployment('rolling', 3, '1', 'strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } }'));
+    await k('rollout status deployment/rolling --timeout=60s');
+    const watch = k.start('get deployment rolling -w -o', 'jsonpath={.status.replicas} {.status.availableReplicas}{"\\n"}');
+    await k.apply(deployment('rolling', 3, '2', 'strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } }'));
+    await k('rollout status deployment/rolling --timeout=60s');
+    await watch.stop();
+    const counts = watch.output().trim().split('\n').map((line) => line.split(' ').map(Number));
+    assert.isAbove(counts.length, 2);
+    for (const [total = 0, available = 0] of counts) {
+      assert.isAtMost(total, 4, 'never more than maxSurge above');
+      assert.isAtLeast(available, 2, 'never more than maxUnavailable below');
+    }
+    const [old, fresh] = (await sets('rolling')).sort((a, b) => Number(a.metadata?.annotations?.['deployment.kubernetes.io/revision']) - Number(b.metadata?.annotations?.['deployment.kubernetes.io/revision']));
+    assert.equal(old?.spec?.replicas, 0);
+    assert.equal(fresh?.status?.availableReplicas, 3);
+    const status = (await k.json<V1Deployment>('get deployment rolling')).status;
+    assert.deepEqual(status?.conditions?.map(({ type, status: value, reason }) => `${type} ${value} ${reason}`).sort(), ['Available True MinimumReplicasAvailable', 'Progressing True NewReplicaSetAvailable']);
+  });
+
+  it('[sig-apps] Deployment RecreateDeployment should delete old pods and create new ones [Conformance]', async () => {
+    await k.apply(deployment('recreate', 2, '1', 'strategy: { type: Recreate }'));
+    await k('rollout status deployment/recreate --timeout=60s');
+    const watch = k.start('get pods -l app=recreate -w -o', 'jsonpath={.metadata.labels.pod-template-hash} {.metadata.name} {.metadata.deletionTimestamp}{"\\n"}');
+    const [before] = await sets('recreate');
+    await k.apply(deployment('recreate', 2, '2', 'strategy: { type: Recreate }'));
+    await k('rollout status deployment/recreate --timeout=60s');
+    await watch.stop();
+    const oldHash = before?.metadata?.labels?.['pod-template-hash'];
+    const lines = watch.output().trim().split('\n');
+    const firstNew = lines.findIndex((line) => !line.startsWith(`${oldHash} `));
+    assert.isAbove(firstNew, 0);
+    assert.isTrue(lines.slice(firstNew).every((line) => !line.startsWith(`${oldHash} `)), 'no old pod is heard of once a new one exists');
+  });
+
+  it('[sig-apps] ReplicaSet should adopt matching pods on creation and release no longer matching pods [Conformance]', async () => {
+    await k.apply(`apiVersion: v1\nkind: Pod\nmetadata: { name: orphan, labels: { app: adopter } }\nspec: { terminationGracePeriodSeconds: 1, containers: [{ name: main, image: ${busyboxImage}, command: [sleep, "3600"] }] }\n`);
+    await k.apply(replicaSet('adopter', 1));
+    await until('adopted', async () => assert.equal(await k('get pod orphan -o', 'jsonpath={.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name} {.metadata.ownerReferences[0].controller}'), 'ReplicaSet/adopter true'));
+    assert.lengthOf((await k.json<V1PodList>('get pods -l app=adopter')).items, 1, 'no second pod');
+    await k('label pod orphan --overwrite app=released');
+    await until('released and replaced', async () => {
+      assert.equal(await k('get pod orphan -o', 'jsonpath={.metadata.ownerReferences}'), '');
+      assert.lengthOf((await k.json<V1PodList>('get pods -l app=adopter')).items, 1);
+    });
+    await k('delete pod orphan --wait=false');
+    await k('delete replicaset adopter');
+  });
+
+  it('[sig-apps] Deployment should support rollover and a template that never becomes ready reports it', async () => {
+    await k.apply(deployment('stuck', 1, '1', 'progressDeadlineSeconds: 2'));
+    await k('rollout status deployment/stuck --timeout=30s');
+    await k('set image deployment/stuck main=test.local/absent:1');
+    const status = await k.attempt('rollout status deployment/stuck --timeout=30s');
+    assert.equal(status.code, 1);
+    assert.match(status.stderr, /exceeded its progress deadline/);
+    await until('the reason at the pod', async () => assert.match(await k('get pods -l app=stuck'), /ErrImagePull|ImagePullBackOff/));
+    assert.equal(await k('get deployment stuck -o', 'jsonpath={.status.availableReplicas}'), '1', 'the old one still serves');
+    await k('rollout undo deployment/stuck');
+    await k('rollout status deployment/stuck --timeout=30s');
+    await k('delete deployment stuck --wait=false');
+  });
+
+  it('[sig-api-machinery] Garbage collector should delete pods created by rc when not orphaning [Conformance] (a ReplicaSet, in the background)', async () => {
+    await k.apply(replicaSet('background', 2));
+    await until('two pods', async () => (await k.json<V1PodList>('get pods -l app=background')).items.length === 2);
+    await k('delete replicaset background --cascade=background');
+    await until('no pods', async () => (await k.json<V1PodList>('get pods -l app=background')).items.length === 0);
+  });
+
+  it('[sig-api-machinery] Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so [Conformance] (a ReplicaSet, in the foreground)', async () => {
+    await k.apply(replicaSet('foreground', 2));
+    await until('two pods', async () => (await k.json<V1PodList>('get pods -l app=foreground')).items.length === 2);
+    // A finalizer keeps one pod for as long as we like.
+    const [held = ''] = (await k('get pods -l app=foreground -o name')).trim().split('\n');
+    await k(`patch ${held} --type=merge -p`, '{"metadata":{"finalizers":["test.local/hold"]}}');
+    await k('delete replicaset foreground --cascade=foreground --wait=false');
+    await until('all pods but one gone', async () => (await k.json<V1PodList>('get pods -l app=foreground')).items.length === 1);
+    const waiting = await k.json<V1ReplicaSet>('get replicaset foreground');
+    assert.include(waiting.metadata?.finalizers ?? [], 'foregroundDeletion');
+    assert.isDefined(waiting.metadata?.deletionTimestamp);
+    await k(`patch ${held} --type=merge -p`, '{"metadata":{"finalizers":null}}');
+    await k('wait --for=delete replicaset/foreground --timeout=30s');
+    assert.lengthOf((await k.json<V1PodList>('get pods -l app=foreground')).items, 0);
+  });
+
+  it('[sig-api-machinery] Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy is Orphan [Conformance]', async () => {
+    await k.apply(deployment('orphaned', 1));
+    await until('its ReplicaSet', async () => (await sets('orphaned')).length === 1);
+    await k('delete deployment orphaned --cascade=orphan');
+    const [left] = await sets('orphaned');
+    assert.isDefined(left, 'the ReplicaSet stays');
+    await until('without an owner', async () => ((await sets('orphaned'))[0]?.metadata?.ownerReferences ?? []).length === 0);
+    await k('delete replicaset -l app=orphaned');
+  });
+
+  it('[sig-api-machinery] Garbage collector should not be blocked by dependency circle [Conformance] (ConfigMaps)', async () => {
+    for (const name of ['ring-1', 'ring-2', 'ring-3']) await k(`create configmap ${name}`);
+    const uid = async (name: string): Promise<string> => (await k.json<V1ConfigMap>(`get configmap ${name}`)).metadata?.uid ?? '';
+    for (const [name, owner] of [['ring-1', 'ring-3'], ['ring-2', 'ring-1'], ['ring-3', 'ring-2']] as const) {
+      await k(`patch configmap ${name} --type=merge -p`, JSON.stringify({ metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: owner, uid: await uid(owner) }] } }));
+    }
+    await k('delete configmap ring-1');
+    await until('all three gone', async () => (await k('get configmaps -o name')).includes('ring-') === false);
+  });
+
+  it('[sig-api-machinery] Namespaces [Serial] should ensure that all pods are removed when a namespace is deleted [Conformance]', async () => {
+    const doomed = await cluster.namespace('doomed');
+    await doomed.apply(replicaSet('inside', 2));
+    await doomed('create configmap inside');
+    await doomed('create secret generic inside --from-literal=a=b');
+    await doomed('wait --for=jsonpath={.status.readyReplicas}=2 replicaset/inside --timeout=30s');
+    await cluster.kubectl(`delete namespace ${doomed.namespace} --wait=false`);
+    const refused = await doomed.attempt('create configmap late');
+    assert.match(refused.stderr, /because it is being terminated|not found/);
+    await cluster.kubectl(`wait --for=delete namespace/${doomed.namespace} --timeout=60s`);
+    await cluster.kubectl(`create namespace ${doomed.namespace}`);
+    assert.equal(await doomed('get pods,secrets,replicasets -o name'), '');
+    await cluster.kubectl(`delete namespace ${doomed.namespace} --wait=false`);
+  });
+});
