@@ -63,7 +63,7 @@ async function inProtobuf(status: Status, accept: string | undefined): Promise<{
     if (error instanceof StatusError) return inJson(status);
     throw error;
   }
-  const body = (await loadProtobuf()).encode({ kind: 'Status', apiVersion: 'v1', ...status });
+  const body = (await loadProtobuf()).encode({ ...status });
   return body ? { mediaType: protobufType, body } : inJson(status);
 }
 

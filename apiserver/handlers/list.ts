@@ -8,8 +8,9 @@ import { CompactedError, FutureRevisionError } from '../storage/storage.ts';
 import type { Storage } from '../storage/storage.ts';
 import { notOlderThan, tooLarge } from './freshness.ts';
 import type { OutputForm } from './negotiate.ts';
-import { wantsPretty } from './negotiate.ts';
+import { protobufType, wantsPretty } from './negotiate.ts';
 import type { ListOptions } from './options.ts';
+import { protobufList } from './protobuf.ts';
 import { respond, send } from './respond.ts';
 import type { Selection } from './selection.ts';
 import { decodeStored } from './served.ts';
@@ -188,6 +189,10 @@ export async function respondList(context: RequestState, response: ServerRespons
   if (transform) {
     const partial = items.map(({ object }) => partialJson(object, transform.version)).join(',');
     return respond(context, response, form, 200, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/${transform.version}","metadata":${JSON.stringify(meta)},"items":[${partial}]}`);
+  }
+  if (form.mediaType === protobufType) {
+    const parts = await protobufList({ kind: row.listKind, apiVersion: served.apiVersion, metadata: meta }, items);
+    if (parts) return send(context, response, 200, protobufType, parts);
   }
   const head = Buffer.from(`{"kind":${JSON.stringify(row.listKind)},"apiVersion":${JSON.stringify(served.apiVersion)},"metadata":${JSON.stringify(meta)},"items":[`);
   const parts: Buffer[] = [head];

@@ -3,7 +3,7 @@ import { notAcceptable, unsupportedMediaType } from '#machinery/api/status.ts';
 
 export interface Transform { kind: 'Table' | 'PartialObjectMetadata' | 'PartialObjectMetadataList'; version: 'v1' | 'v1beta1' }
 export interface OutputForm {
-  mediaType: 'application/json' | 'application/yaml';
+  mediaType: (typeof bodies)[number];
   pretty: boolean;
   transform: Transform | undefined;
 }
@@ -28,33 +28,46 @@ export function parseAccept(header: string): Clause[] {
   return clauses.sort((a, b) => b.q - a.q);
 }
 
-const served = ['application/json', 'application/yaml'] as const;
-const bodies = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'];
+export const protobufType = 'application/vnd.kubernetes.protobuf';
+const bodies = ['application/json', 'application/yaml', protobufType] as const;
+const streams = ['application/json', protobufType] as const;
 const known = new Map<string, OutputForm | undefined>();
 
-/** Throws 406. `stream`: a watch, which comes as JSON only. */
-export function negotiateOutput(accept: string | undefined, stream: boolean): OutputForm {
-  const key = `${stream ? 'watch' : 'object'} ${accept ?? ''}`;
+/** Throws 406. `stream`: a watch, which does not come as YAML. `protobuf`: the kind has a message; without one only its metadata comes as protobuf. */
+export function negotiateOutput(accept: string | undefined, stream: boolean, protobuf = false): OutputForm {
+  const key = `${stream ? 'watch' : 'object'} ${protobuf ? 'protobuf' : ''} ${accept ?? ''}`;
   let form = known.get(key);
   if (form === undefined && !known.has(key)) {
-    form = choose(accept ?? '', stream);
+    form = choose(accept ?? '', stream, protobuf);
     if (known.size < 500) known.set(key, form);
   }
-  if (!form) throw notAcceptable(`only the following media types are accepted: ${stream ? 'application/json;stream=watch' : served.join(', ')}`);
+  if (!form) {
+    const accepted = (stream ? streams : bodies).filter((type) => protobuf || type !== protobufType).map((type) => (stream ? `${type};stream=watch` : type));
+    throw notAcceptable(`only the following media types are accepted: ${accepted.join(', ')}`);
+  }
   return form;
 }
 
-function choose(accept: string, stream: boolean): OutputForm | undefined {
+/** Whether it is worth looking for the kind's message at all. */
+export function namesProtobuf(accept: string | undefined): boolean {
+  return accept !== undefined && accept.includes(protobufType);
+}
+
+function choose(accept: string, stream: boolean, protobuf: boolean): OutputForm | undefined {
   if (accept.trim() === '') return { mediaType: 'application/json', pretty: false, transform: undefined };
   for (const clause of parseAccept(accept)) {
-    for (const mediaType of stream ? [served[0]] : served) {
+    for (const mediaType of stream ? streams : bodies) {
       const [type, subtype] = mediaType.split('/');
       if (!(clause.type === type && (clause.subtype === subtype || clause.subtype === '*')) && !(clause.type === '*' && clause.subtype === '*')) continue;
       const { as, g, v, stream: streaming, sv, pretty } = clause.params;
       if (streaming !== undefined && streaming !== '' && streaming !== 'watch') continue;
       if (sv !== undefined && sv !== '') continue;
-      if (as === undefined && g === undefined && v === undefined) return { mediaType, pretty: pretty === '1', transform: undefined };
+      if (as === undefined && g === undefined && v === undefined) {
+        if (mediaType === protobufType && !protobuf) continue;
+        return { mediaType, pretty: pretty === '1', transform: undefined };
+      }
       if (g !== 'meta.k8s.io' || (v !== 'v1' && v !== 'v1beta1')) continue;
+      if (as === 'Table' && mediaType === protobufType) continue; // its cells have no message
       if (as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') return { mediaType, pretty: pretty === '1', transform: { kind: as, version: v } };
     }
   }
@@ -68,7 +81,7 @@ export function negotiateInput(contentType: string | undefined): BodyFormat {
   const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
   if (type === '' || type === 'application/json') return 'json';
   if (type === 'application/yaml') return 'yaml';
-  if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf';
+  if (type === protobufType) return 'protobuf';
   throw unsupportedBody(bodies);
 }
 

@@ -2,9 +2,11 @@
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
+import type { KubeObject } from '#machinery/api/object.ts';
 import type { RequestState } from '../filters/context.ts';
 import type { OutputForm } from './negotiate.ts';
-import { wantsPretty } from './negotiate.ts';
+import { protobufType, wantsPretty } from './negotiate.ts';
+import { loadProtobuf } from './protobuf.ts';
 
 const gzipThresholdBytes = 128 * 1024;
 const sliceBytes = 128 * 1024;
@@ -16,6 +18,11 @@ export async function respond(context: RequestState, response: ServerResponse, f
     return send(context, response, code, 'application/json', [typeof body === 'string' ? Buffer.from(body) : body, newline]);
   }
   const value: unknown = JSON.parse(body.toString());
+  if (form.mediaType === protobufType) {
+    const encoded = (await loadProtobuf()).encode(value as KubeObject); // what is answered is an object
+    if (encoded) return send(context, response, code, protobufType, [encoded]);
+    return send(context, response, code, 'application/json', [Buffer.from(`${JSON.stringify(value)}\n`)]);
+  }
   if (form.mediaType === 'application/yaml') {
     const { stringify } = await import('yaml');
     return send(context, response, code, 'application/yaml', [Buffer.from(stringify(value, { aliasDuplicateObjects: false }))]);

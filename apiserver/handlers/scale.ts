@@ -1,11 +1,11 @@
 // The scale subresource: an autoscaling/v1 Scale over the fields that the kind's strategy names.
 import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { badRequest, conflict, invalid, notFound, staleConflict } from '#machinery/api/status.ts';
-import { checkName, decodeAs, methodNotAllowed, noSuchResource, readPatch, writeRequest } from './api.ts';
+import { checkName, decodeAs, methodNotAllowed, noSuchResource, outputForm, readPatch, writeRequest } from './api.ts';
 import type { ApiRequest } from './api.ts';
 import { readBody } from './body.ts';
 import { asKind } from './decode.ts';
-import { negotiateInput, negotiateOutput } from './negotiate.ts';
+import { negotiateInput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
 import type { Writable } from './store.ts';
@@ -17,7 +17,7 @@ export async function serveScale(request: ApiRequest): Promise<void> {
   const { deps, context, response, served, namespace } = request;
   const rules = served.row.strategy.scale;
   if (!rules) throw noSuchResource();
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const { name, verb } = context.info;
   const store = deps.storeOf(served);
   if (verb === 'get') {

@@ -1,9 +1,9 @@
 // Subresources: status and the like by the generic store, the rest by handlers of their own.
 import { StatusError, badRequest } from '#machinery/api/status.ts';
-import { decodeAs, decodeBody, methodNotAllowed, noSuchResource, patch, update } from './api.ts';
+import { decodeAs, decodeBody, methodNotAllowed, noSuchResource, outputForm, patch, update } from './api.ts';
 import type { ApiRequest } from './api.ts';
 import { readBody } from './body.ts';
-import { negotiateInput, negotiateOutput } from './negotiate.ts';
+import { negotiateInput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
 import { serveScale } from './scale.ts';
@@ -37,8 +37,9 @@ export async function serveSubresource(request: ApiRequest): Promise<void> {
   throw new StatusError(501, 'NotImplemented', `${info.resource}/${info.subresource} is not served yet`);
 }
 
-async function get({ deps, context, response, served, namespace }: ApiRequest): Promise<void> {
-  const form = negotiateOutput(context.request.headers.accept, false);
+async function get(request: ApiRequest): Promise<void> {
+  const { deps, context, response, served, namespace } = request;
+  const form = outputForm(request);
   await deps.cache.waitForLatest(context.signal);
   const cached = served.stored?.cache.get(namespace, context.info.name);
   if (!cached) throw notFound(served.name, context.info.name);
@@ -47,7 +48,7 @@ async function get({ deps, context, response, served, namespace }: ApiRequest): 
 
 async function serveCustom(request: ApiRequest, sub: { kind?: string; groupVersion?: string }, handler: NonNullable<ReturnType<ApiRequest['deps']['customHandlers']['get']>>): Promise<void> {
   const { context, response, served, namespace } = request;
-  const form = negotiateOutput(context.request.headers.accept, false);
+  const form = outputForm(request);
   const { verb, name } = context.info;
   if (verb === 'get') {
     const object = await handler({ context, row: served.row, namespace, name, body: undefined, dryRun: false });

@@ -2,6 +2,7 @@
 // selector: an object that begins or ceases to match is ADDED or DELETED. A frame is made once for all watchers.
 import type { ServerResponse } from 'node:http';
 import { createLogger } from '#machinery/base/log.ts';
+import type { KubeObject } from '#machinery/api/object.ts';
 import type { Status } from '#machinery/api/status.ts';
 import { notAcceptable } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
@@ -9,8 +10,10 @@ import { statusOf } from '../filters/errors.ts';
 import type { CachedObject, CacheEvent, WatchCache } from '../storage/cache.ts';
 import { CompactedError } from '../storage/storage.ts';
 import { notOlderThan, tooOld } from './freshness.ts';
+import { protobufType } from './negotiate.ts';
 import type { OutputForm } from './negotiate.ts';
 import type { ListOptions } from './options.ts';
+import { bodyOf, loadProtobuf } from './protobuf.ts';
 import { drained } from './respond.ts';
 import type { Selection } from './selection.ts';
 import type { Served } from './served.ts';
@@ -27,11 +30,11 @@ type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 export async function serveWatch(cache: WatchCache, context: RequestState, response: ServerResponse, form: OutputForm, served: Served, selection: Selection, options: ListOptions): Promise<void> {
   const { stored } = served;
   if (!stored) throw new Error(`${served.id} is not stored`);
-  const encode = encoderFor(form, served, context.query);
+  const encode = form.mediaType === protobufType ? await protobufEncoder(form, served) : encoderFor(form, served, context.query);
   const timeoutMs = options.timeoutSeconds ? options.timeoutSeconds * 1000 : minTimeoutMs * (1 + Math.random());
 
   response.statusCode = 200;
-  response.setHeader('Content-Type', 'application/json');
+  response.setHeader('Content-Type', form.mediaType === protobufType ? `${protobufType};stream=watch` : 'application/json');
   const ended = new AbortController();
   const signal = AbortSignal.any([context.signal, ended.signal]);
   const timer = setTimeout(() => ended.abort(), Math.min(timeoutMs, 2 ** 31 - 1));
@@ -76,7 +79,7 @@ export async function serveWatch(cache: WatchCache, context: RequestState, respo
     if (!signal.aborted && !response.destroyed) {
       const status = error instanceof CompactedError ? tooOld(options.resourceVersion, error.compacted).status : statusOf(error, { path: context.info.path });
       log.debug('watch ends with an error', { path: context.info.path, status: status.message });
-      response.write(errorFrame(status));
+      response.write(encode.error(status));
     }
   } finally {
     clearTimeout(timer);
@@ -139,6 +142,7 @@ interface Encoder {
   /** A frame that other watchers get too. */
   shared(type: EventType, item: CachedObject): Buffer;
   bookmark(revision: bigint, initialEventsEnd: boolean): Buffer;
+  error(status: Status): Buffer;
 }
 
 const heads: Record<EventType, Buffer> = {
@@ -153,10 +157,10 @@ function frame(type: EventType, bytes: Buffer): Buffer {
 /** The newest frames: watchers that are awake at the same time find them here, nobody holds them for long. */
 class FrameCache {
   readonly #frames = new Map<CachedObject, Buffer>();
-  get(type: EventType, item: CachedObject): Buffer {
+  get(item: CachedObject, make: () => Buffer): Buffer {
     let found = this.#frames.get(item);
     if (!found) {
-      found = frame(type, item.bytes);
+      found = make();
       this.#frames.set(item, found);
       if (this.#frames.size > 128) for (const oldest of this.#frames.keys()) {
         this.#frames.delete(oldest);
@@ -166,18 +170,19 @@ class FrameCache {
     return found;
   }
 }
-const frameCaches: Record<EventType, FrameCache> = { ADDED: new FrameCache(), MODIFIED: new FrameCache(), DELETED: new FrameCache() };
+const frameCaches = (): Record<EventType, FrameCache> => ({ ADDED: new FrameCache(), MODIFIED: new FrameCache(), DELETED: new FrameCache() });
+const jsonFrames = frameCaches();
+const protobufFrames = frameCaches();
 
 function encoderFor(form: OutputForm, served: Served, query: URLSearchParams): Encoder {
   const { transform } = form;
   const { row, apiVersion } = served;
-  const metadataOf = (revision: bigint, end: boolean) => ({
-    resourceVersion: String(revision), ...(end ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
-  });
+  const error = (status: Status): Buffer => Buffer.from(`{"type":"ERROR","object":${JSON.stringify(status)}}\n`);
   if (!transform) {
     return {
       once: (type, item) => frame(type, item.bytes),
-      shared: (type, item) => frameCaches[type].get(type, item),
+      shared: (type, item) => jsonFrames[type].get(item, () => frame(type, item.bytes)),
+      error,
       bookmark: (revision, end) => Buffer.from(`{"type":"BOOKMARK","object":${JSON.stringify({ kind: row.kind, apiVersion, metadata: metadataOf(revision, end) })}}\n`),
     };
   }
@@ -196,6 +201,7 @@ function encoderFor(form: OutputForm, served: Served, query: URLSearchParams): E
   return {
     once: make,
     shared: make,
+    error,
     bookmark(revision, end) {
       const object = { kind: row.kind, apiVersion, metadata: metadataOf(revision, end) };
       return Buffer.from(`{"type":"BOOKMARK","object":${shape({ object, bytes: Buffer.from(JSON.stringify(object)) })}}\n`);
@@ -203,6 +209,33 @@ function encoderFor(form: OutputForm, served: Served, query: URLSearchParams): E
   };
 }
 
-function errorFrame(status: Status): Buffer {
-  return Buffer.from(`{"type":"ERROR","object":${JSON.stringify(status)}}\n`);
+function metadataOf(revision: bigint, end: boolean): { resourceVersion: string; annotations?: Record<string, string> } {
+  return { resourceVersion: String(revision), ...(end ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) };
+}
+
+/** Frames with their length in front. Tables do not come this way, and only metadata of kinds without a message: negotiation sees to it. */
+async function protobufEncoder({ transform }: OutputForm, { row, apiVersion }: Served): Promise<Encoder> {
+  const [codec, { encodeEnvelope, encodeWatchFrame }] = await Promise.all([loadProtobuf(), import('#machinery/schema/protobuf.ts')]);
+  const own = { kind: row.kind, apiVersion };
+  const encoded = (object: KubeObject): Buffer => {
+    const bytes = codec.encode(object);
+    if (!bytes) throw new Error(`${object.apiVersion} ${object.kind} has no protobuf message`);
+    return bytes;
+  };
+  const partial = ({ metadata }: Readonly<KubeObject>): KubeObject => ({ kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${transform?.version ?? 'v1'}`, metadata: metadata ?? {} });
+  if (transform && transform.kind !== 'PartialObjectMetadata') throw notAcceptable(`you requested ${transform.kind}, but the requested object is not a list (${row.kind})`);
+  const whole = (item: Pick<CachedObject, 'object'>): Buffer => {
+    const body = bodyOf(codec, item);
+    return body ? encodeEnvelope(own, body) : encoded(item.object);
+  };
+  const frameOf = (type: EventType, item: CachedObject): Buffer => encodeWatchFrame(type, transform ? encoded(partial(item.object)) : whole(item));
+  return {
+    once: frameOf,
+    shared: (type, item) => (transform ? frameOf(type, item) : protobufFrames[type].get(item, () => frameOf(type, item))),
+    bookmark(revision, end) {
+      const object = { ...own, metadata: metadataOf(revision, end) };
+      return encodeWatchFrame('BOOKMARK', encoded(transform ? partial(object) : object));
+    },
+    error: (status) => encodeWatchFrame('ERROR', encoded({ ...status })),
+  };
 }

@@ -26,6 +26,8 @@ export interface ProtobufCodec {
   decode(bytes: Uint8Array): KubeObject;
   /** Encodes with the envelope; undefined when the kind has no message (custom resources). */
   encode(object: KubeObject): Buffer | undefined;
+  /** The message alone, as it stands inside an envelope or as an item of a list; undefined when the kind has none. */
+  encodeBody(object: Readonly<KubeObject>): Uint8Array | undefined;
   /** True for the kinds that can be encoded. */
   has(apiVersion: string, kind: string): boolean;
 }
@@ -151,6 +153,14 @@ export function createProtobufCodec(table: Table): ProtobufCodec {
     writer.ldelim();
   };
 
+  const encodeBody = (object: Readonly<KubeObject>): Uint8Array | undefined => {
+    const message = messageOf(object.apiVersion ?? '', object.kind ?? '');
+    if (!message) return undefined;
+    const body = Writer.create();
+    encodeMessage(body, message, object);
+    return body.finish();
+  };
+
   return {
     has: (apiVersion, kind) => messageOf(apiVersion, kind) !== undefined,
     decode(bytes) {
@@ -182,17 +192,33 @@ export function createProtobufCodec(table: Table): ProtobufCodec {
       }
     },
     encode(object) {
-      const { apiVersion = '', kind = '' } = object;
-      const message = messageOf(apiVersion, kind);
-      if (!message) return undefined;
-      const body = Writer.create();
-      encodeMessage(body, message, object);
-      const envelope = Writer.create();
-      envelope.uint32(10).fork().uint32(10).string(apiVersion).uint32(18).string(kind).ldelim();
-      envelope.uint32(18).bytes(body.finish()).uint32(26).string('').uint32(34).string('');
-      return Buffer.concat([magic, envelope.finish()]);
+      const body = encodeBody(object);
+      return body && Buffer.concat(envelope(object, [body]));
     },
+    encodeBody,
   };
+}
+
+/** What goes around a message, which may come in parts. */
+function envelope({ apiVersion = '', kind = '' }: Readonly<KubeObject>, body: readonly Uint8Array[]): Uint8Array[] {
+  let length = 0;
+  for (const part of body) length += part.length;
+  const head = Writer.create();
+  head.uint32(10).fork().uint32(10).string(apiVersion).uint32(18).string(kind).ldelim().uint32(18).uint32(length);
+  return [magic, head.finish(), ...body, envelopeEnd];
+}
+const envelopeEnd = Writer.create().uint32(26).string('').uint32(34).string('').finish();
+
+/** An object around its message, see encodeBody(). */
+export function encodeEnvelope(type: Readonly<KubeObject>, body: Uint8Array): Buffer {
+  return Buffer.concat(envelope(type, [body]));
+}
+
+/** A list of a kind in parts that make one body: all lists have their metadata at 1 and their items at 2. `meta` is the message of a list without items. */
+export function encodeList(type: Readonly<KubeObject>, meta: Uint8Array, items: readonly Uint8Array[]): Uint8Array[] {
+  const parts: Uint8Array[] = [meta];
+  for (const item of items) parts.push(Writer.create().uint32(18).uint32(item.length).finish(), item);
+  return envelope(type, parts);
 }
 
 const packages: Readonly<Record<string, string>> = {
