@@ -16,6 +16,14 @@ async function ignoring(pattern: RegExp, file: string, args: string[]): Promise<
   }
 }
 
+/** One `ip` for all of it: each child process is 10 ms of the start. */
+async function batch(commands: readonly string[]): Promise<void> {
+  const running = run('ip', ['-batch', '-'], { timeout: 10_000 });
+  running.child.stdin?.on('error', () => {}); // the child's own end says what was wrong
+  running.child.stdin?.end(`${commands.join('\n')}\n`);
+  await running;
+}
+
 /** Packets for our addresses that come in over a real device are dropped before NAT, but for those of pods (`clusterCidr`). */
 const guard = (nodeCidr: string, clusterCidr: string): string[] =>
   ['PREROUTING', '-d', nodeCidr, '!', '-i', 'lo', '!', '-s', clusterCidr, '-m', 'comment', '--comment', comment, '-j', 'DROP'];
@@ -25,8 +33,7 @@ export async function addAddresses(addresses: readonly string[], nodeCidr: strin
   try {
     const rule = guard(nodeCidr, clusterCidr);
     await Promise.all([
-      ...addresses.map((address) => ignoring(/File exists|already assigned/, 'ip', ['address', 'add', `${address}/32`, 'dev', 'lo'])),
-      ignoring(/^$/, 'ip', ['link', 'set', 'lo', 'up']),
+      batch(['link set lo up', ...addresses.map((address) => `address replace ${address}/32 dev lo`)]),
       run('iptables', ['-w', '5', '-t', 'raw', '-C', ...rule], { timeout: 10_000 }).catch(() => run('iptables', ['-w', '5', '-t', 'raw', '-I', ...rule], { timeout: 10_000 })),
     ]);
   } catch (cause) {

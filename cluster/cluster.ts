@@ -138,11 +138,12 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
     const kubeconfig = join(config.dataDir, 'admin.kubeconfig');
     const host = config.bindAddress === '0.0.0.0' ? loopback : config.bindAddress;
     writeKubeconfig(kubeconfig, formatKubeconfig({ server: `https://${host}:${apiserver.port}`, ca: credentials.ca.cert, cert: credentials.admin.cert, key: credentials.admin.key }));
-    const starting = startComponents(config, credentials, apiserver, admin, dnsIp, group.start.bind(group));
+    const components = startComponents(config, credentials, apiserver, admin, dnsIp, group.start.bind(group));
     await withTimeout('the start of the cluster', readyTimeoutMs, signal, (bounded) => Promise.race([
-      Promise.all([starting(bounded), usable(config, admin, bounded)]),
+      Promise.all([components.ready(bounded), usable(config, admin, bounded)]),
       apiserver.stopped.then(() => { throw new Error('the API server stopped while the cluster started'); }),
     ]));
+    components.startRest();
     const stopped = (async (): Promise<void> => {
       const died = apiserver.stopped.then(() => {
         if (!apiserverStop.signal.aborted) group.stop(new Error('the API server stopped'));
@@ -188,14 +189,18 @@ function clientConfig(server: string, ca: string, pair: KeyPair, userAgent: stri
   return { server, ca, cert: pair.cert, key: pair.key, userAgent };
 }
 
-/** Starts everything beside the API server; the returned function resolves when each component said that it is ready. */
+/**
+ * Starts everything beside the API server. `ready` resolves when each component said that it is; proxy and DNS are not among
+ * them, and begin with `startRest`: a pod takes longer to start than they do, and the cluster is usable that much sooner.
+ */
 function startComponents(
   config: ClusterConfig, credentials: Credentials, apiserver: { url: string; port: number; ready: Promise<void> }, admin: Client, dnsIp: string,
   startTask: (name: string, task: (signal: AbortSignal) => Promise<void>) => void,
-): (signal: AbortSignal) => Promise<void> {
+): { ready(signal: AbortSignal): Promise<void>; startRest(): void } {
   const { url } = apiserver;
   const ca = credentials.ca.cert;
   const readiness: Promise<void>[] = [];
+  const rest = Promise.withResolvers<void>();
   const component = (name: string, needed: boolean, run: (signal: AbortSignal, onReady: () => void) => Promise<void>): void => {
     if (!needed) return;
     const { promise, resolve: onReady } = Promise.withResolvers<void>();
@@ -203,6 +208,13 @@ function startComponents(
     startTask(name, async (signal) => {
       await apiserver.ready;
       await supervise(name, (inner) => run(inner, onReady), log, signal);
+    });
+  };
+  const later = (name: string, needed: boolean, run: (signal: AbortSignal) => Promise<void>): void => {
+    if (!needed) return;
+    startTask(name, async (signal) => {
+      await Promise.race([rest.promise, aborted(signal)]);
+      await supervise(name, run, log, signal);
     });
   };
   const on = (name: Parameters<typeof config.disable.has>[0]): boolean => !config.disable.has(name);
@@ -226,7 +238,7 @@ function startComponents(
       await run(await kubeletConfig(config, name, address, index, clientConfig(url, ca, pairs.client, 'kubelet'), ca, pairs.serving, dnsIp), signal, onReady);
     });
   });
-  component('proxy', on('proxy') && docker && config.nodes.length > 0, async (signal, onReady) => {
+  later('proxy', on('proxy') && docker && config.nodes.length > 0, async (signal) => {
     const { run } = await import('../node/proxy/main.ts');
     const { defaultConfig } = await import('../node/proxy/config.ts');
     const [node] = config.nodes;
@@ -234,22 +246,24 @@ function startComponents(
     await run({
       ...defaultConfig, client: clientConfig(url, ca, credentials.proxy, 'kube-proxy'), nodeName: node.name, nodeIp: node.address,
       clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr,
-    }, signal, onReady);
+    }, signal);
   });
-  component('dns', on('dns') && docker && config.nodes.length > 0, async (signal, onReady) => {
+  later('dns', on('dns') && docker && config.nodes.length > 0, async (signal) => {
     const { run } = await import('../node/dns/main.ts');
     const address = config.nodes[0]?.address ?? config.advertiseAddress;
     await ensureDnsObjects(admin, dnsIp, signal);
     const serving = createTaskGroup(signal);
     serving.start('server', (inner) => run({ client: clientConfig(url, ca, credentials.dns, 'coredns'), address, port: 0, clusterDomain: config.clusterDomain, upstream: [] }, inner, ({ port }) => {
-      onReady();
       serving.start('endpoints', (bounded) => publishDns(admin, { address, port }, bounded));
     }));
     await serving.wait();
   });
-  return async (signal) => {
-    await apiserver.ready;
-    await Promise.race([Promise.all(readiness), new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))]);
+  return {
+    async ready(signal) {
+      await apiserver.ready;
+      await Promise.race([Promise.all(readiness), new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))]);
+    },
+    startRest: rest.resolve,
   };
 }
 

@@ -68,7 +68,6 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
   try {
     // Pods' last statuses and deletions are still written while the workers end.
     const recorder = createRecorder({ client, component: 'kubelet', host: config.nodeName }, stop);
-    if (config.runtime === 'docker') await prepareRoot(config.rootDir);
     const podInformer = createInformer<Pod>(client, pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
     podInformer.addIndex('uid', (pod) => [podUid(pod)]);
     const serviceInformer = createInformer<Service>(client, services);
@@ -77,6 +76,7 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
       createRuntime(config, (uid) => podInformer.byIndex('uid', uid)[0]),
       readMachine(config),
       readFile(config.resolvConf, 'utf8').catch(() => ''),
+      config.runtime === 'docker' ? prepareRoot(config.rootDir) : undefined,
     ]);
     const version = await runtime.version();
     let runtimeRead = false;
