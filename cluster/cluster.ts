@@ -142,6 +142,7 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
     await withTimeout('the start of the cluster', readyTimeoutMs, signal, (bounded) => Promise.race([
       Promise.all([components.ready(bounded), usable(config, admin, bounded)]),
       apiserver.stopped.then(() => { throw new Error('the API server stopped while the cluster started'); }),
+      group.wait().then(() => { throw new Error('a component stopped while the cluster started'); }),
     ]));
     components.startRest();
     const stopped = (async (): Promise<void> => {
@@ -162,7 +163,7 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
     group.stop(error);
     await group.wait().catch((also: unknown) => log.error('a component failed while the start was taken back', { error: also }));
     await abortApiserver();
-    throw error;
+    throw error instanceof Error && error.cause instanceof StartError ? error.cause : error;
   }
 }
 

@@ -3,11 +3,9 @@
 import { createServer } from 'node:net';
 import { readlinkSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { StartError } from '#machinery/base/start-error.ts';
 
-/** Something that stops the start; the message is one line that says what to do. Exit code 1. */
-export class StartError extends Error {
-  override name = 'StartError';
-}
+export { StartError };
 
 /** Locks the folder until `release`; a second process is refused. sqlite's own file lock does the work. */
 export function lockDataDir(dataDir: string): { release(): void } {

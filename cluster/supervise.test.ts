@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { StartError } from '#machinery/base/start-error.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { supervise } from './supervise.ts';
 
@@ -25,5 +26,19 @@ describe('supervise()', () => {
       if (runs === 2) stop.abort();
     }, quiet, stop.signal);
     expect(runs).to.equal(2);
+  });
+
+  it('gives up on a StartError of the first run only', async () => {
+    const stop = new AbortController();
+    const refused = await supervise('misplaced', async () => { throw new StartError('mend it'); }, quiet, stop.signal).catch((error: unknown) => error);
+    expect(refused).to.be.instanceOf(StartError);
+    let runs = 0;
+    await supervise('later', async () => {
+      runs += 1;
+      if (runs === 1) throw new Error('boom');
+      if (runs === 2) throw new StartError('mend it');
+      stop.abort();
+    }, quiet, stop.signal);
+    expect(runs).to.equal(3);
   });
 });

@@ -18,16 +18,18 @@ import type { KubeletConfig } from './config.ts';
 import type { KubeletContext } from './context.ts';
 import { initContainers, isSidecar, podUid } from './container-spec.ts';
 import { createImages } from './images/images.ts';
-import { createNodeReporter, readMachine, registerNode, runNodeLease, type NodeInput } from './node-status.ts';
+import { createNodeReporter, nodeSubject, readMachine, registerNode, runNodeLease, type NodeInput } from './node-status.ts';
 import { parseResolvConf } from './pod-files.ts';
 import { createPodSource, type PodSource } from './pod-source.ts';
 import { createProbes } from './probes/probes.ts';
 import { createReferences } from './references.ts';
+import { missingCapabilities, missingCapabilitiesMessage } from './runtime/capabilities.ts';
 import type { ImageInfo, Runtime } from './runtime/runtime.ts';
 import { streamHandlers } from './server/stream-handlers.ts';
 import { startServer } from './server/server.ts';
 import { createStatusWriter } from './status-writer.ts';
 import { mountShared, mountsBelow, unmountBelow } from './volumes/mounts.ts';
+import { proveMounts } from './volumes/prove-mounts.ts';
 import { createTokens } from './volumes/tokens.ts';
 import { createVolumes } from './volumes/volumes.ts';
 
@@ -78,7 +80,7 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
       readFile(config.resolvConf, 'utf8').catch(() => ''),
       config.runtime === 'docker' ? prepareRoot(config.rootDir) : undefined,
     ]);
-    const version = await runtime.version();
+    const [version] = await Promise.all([runtime.version(), config.runtime === 'docker' ? proveMounts(runtime, config.rootDir, stop) : undefined]);
     let runtimeRead = false;
     let networkFor = '';
     let images: ImageInfo[] = [];
@@ -107,6 +109,8 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     onReady?.({ port: server.port });
 
     const reporter = createNodeReporter({ client, recorder, node, input, everyMs: config.nodeStatusUpdateMs, log });
+    const missing = config.runtime === 'docker' ? missingCapabilities() : [];
+    if (missing.length > 0) recorder.event(nodeSubject(node), 'Warning', 'MissingCapabilities', missingCapabilitiesMessage(missing));
     group.start('node status', (inner) => reporter.run(inner));
     group.start('node lease', (inner) => runNodeLease(client, config, node, log, inner));
     for (const informer of [podInformer, serviceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (inner) => informer.run(inner));

@@ -120,6 +120,9 @@ export async function registerNode(client: Client, input: NodeInput, log: Logger
 /** Everything but the times of heartbeats. */
 const still = (status: NodeStatus): unknown => JSON.parse(JSON.stringify({ ...status, conditions: status.conditions?.map(({ lastHeartbeatTime: _heartbeat, ...rest }) => rest) }));
 
+/** What events of the node are about: upstream's kubelet names the Node by its name in place of its uid. */
+export const nodeSubject = (node: Node): Node => ({ ...node, apiVersion: 'v1', kind: 'Node', metadata: { ...node.metadata, uid: node.metadata.name ?? '' } });
+
 export interface NodeReporter {
   /** Looks now instead of at the next round. */
   poke(): void;
@@ -135,7 +138,7 @@ export function createNodeReporter(options: {
   let poked = false;
   let written: NodeStatus | undefined = options.node.status;
   let writtenAtMs = 0;
-  const subject = { ...options.node, apiVersion: 'v1', kind: 'Node', metadata: { ...options.node.metadata, uid: options.node.metadata.name ?? '' } };
+  const subject = nodeSubject(options.node);
 
   async function report(signal: AbortSignal): Promise<void> {
     const input = await options.input();

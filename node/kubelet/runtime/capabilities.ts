@@ -13,3 +13,9 @@ export function missingCapabilities(status = readFileSync('/proc/self/status', '
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? 'ffffffffffffffff'}`);
   return names.filter((_name, bit) => (bounding & (1n << BigInt(bit))) === 0n);
 }
+
+/** For an event of the Node: what pods on this machine cannot have. */
+export function missingCapabilitiesMessage(missing: readonly string[]): string {
+  const list = missing.map((name) => `CAP_${name}`).join(', ');
+  return `This machine cannot give ${list}: containers go without, also privileged ones${missing.includes('SYS_RESOURCE') ? ', and none is protected from the OOM killer by a negative score' : ''}`;
+}

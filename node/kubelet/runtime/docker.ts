@@ -304,10 +304,31 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
     listPods: () => view.pods(),
     onChange: (handler) => void view.onChange(handler),
 
+    async seesFolder(path) {
+      // The engine looks at the sources of mounts before it looks for the image, which does not exist.
+      try {
+        const made = await docker.createContainer({ Image: 'proa.invalid/none:none', HostConfig: { Mounts: [{ Type: 'bind', Source: path, Target: '/seen' }] } });
+        await made.remove();
+        return true;
+      } catch (error) {
+        if (statusOf(error) === 404) return true;
+        if (statusOf(error) === 400 && /bind source path does not exist/.test(translate('', error).message)) return false;
+        throw translate('look for a folder', error);
+      }
+    },
     async ensureNetwork({ podCidr }, signal) {
       pauseReady ??= ensurePause(signal);
       bridge = createBridge({ name: options.bridgeName, podCidr, clusterCidr: options.clusterCidr, owner: networkName, log });
-      const [existing] = (await ask('list networks', docker.listNetworks({ filters: { name: [networkName] } }))).filter((network) => network.Name === networkName);
+      const networks = await ask('list networks', docker.listNetworks({ filters: { label: [label.cluster] } }));
+      const existing = networks.find((network) => network.Name === networkName);
+      // A cluster whose data folder was thrown away leaves its network behind; it holds our bridge's name or addresses.
+      for (const left of networks) {
+        const ours = left.Options?.['com.docker.network.bridge.name'] === options.bridgeName || left.IPAM?.Config?.[0]?.Subnet === podCidr;
+        const cluster = left.Labels?.[label.cluster] ?? '';
+        if (!ours || cluster === options.clusterId) continue;
+        await ask(`remove network ${left.Name} of another cluster, whose containers are to go first (docker rm -f $(docker ps -aq --filter label=${label.cluster}=${cluster}))`, docker.getNetwork(left.Id).remove());
+        log.info('removed the network that another cluster left behind', { network: left.Name });
+      }
       if (existing && existing.IPAM?.Config?.[0]?.Subnet !== podCidr) {
         await ask(`remove network ${networkName}, made for another pod CIDR`, docker.getNetwork(existing.Id).remove());
       }

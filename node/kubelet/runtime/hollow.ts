@@ -84,6 +84,7 @@ export function createHollowRuntime(options: HollowOptions = {}): Runtime {
     podStatus: (uid) => view.pod(uid),
     listPods: () => view.pods(),
     onChange: (handler) => void view.onChange(handler),
+    seesFolder: () => Promise.resolve(true),
     async ensureNetwork({ podCidr }) {
       const [start = '', bits = ''] = podCidr.split('/');
       base = start.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);

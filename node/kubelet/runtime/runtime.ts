@@ -166,6 +166,9 @@ export interface Runtime {
   /** Called synchronously after something of the pod changed by itself. */
   onChange(handler: (uid: string) => void): void;
 
+  /** Whether the engine can mount this folder of ours into a container. Nothing is made. */
+  seesFolder(path: string, signal: AbortSignal): Promise<boolean>;
+
   /** Makes the node's network; repeated calls change nothing. */
   ensureNetwork(network: NetworkConfig, signal: AbortSignal): Promise<void>;
 
