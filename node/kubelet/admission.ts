@@ -1,7 +1,7 @@
 // What the node itself refuses although the scheduler chose it. Upstream: lifecycle/predicate.go.
 import type { Node, Pod } from '#machinery/api/object.ts';
 import { parseQuantity } from '#machinery/api/quantity.ts';
-import { initContainers, isSidecar, regularContainers } from './container-spec.ts';
+import { initContainers, isSidecar, podUid, regularContainers } from './container-spec.ts';
 
 type Amounts = Map<string, bigint>;
 const add = (to: Amounts, requests: Record<string, string> | undefined): void => {
@@ -31,6 +31,17 @@ export function podRequests(pod: Pod): Amounts {
 const billion = 1_000_000_000n;
 /** CPU in thousandths, everything else whole, rounded up, as the texts show them. */
 const shown = (resource: string, nanos: bigint): bigint => (resource === 'cpu' ? (nanos + 999_999n) / 1_000_000n : (nanos + billion - 1n) / billion);
+
+/**
+ * The pods that a new one has to fit beside: what the API knows and the node still works on. Upstream: filterOutInactivePods. One that was deleted
+ * by force is the scheduler's to replace at once; one that was refused never took anything.
+ */
+export function activePods(known: readonly Pod[], workerOf: (uid: string) => { stage: string; rejected: boolean } | undefined): Pod[] {
+  return known.filter((pod) => {
+    const worker = workerOf(podUid(pod));
+    return worker !== undefined && !worker.rejected && worker.stage !== 'terminated' && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed';
+  });
+}
 
 /** Undefined when the pod may run beside `others`. */
 export function refusal(pod: Pod, others: readonly Pod[], allocatable: Readonly<Record<string, string>>, node: Node | undefined): { reason: string; message: string } | undefined {

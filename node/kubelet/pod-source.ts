@@ -1,7 +1,7 @@
 // The pods bound to this node, each with its worker: starts workers, hands them changes, ends those whose pod is gone.
 import type { Node, Pod } from '#machinery/api/object.ts';
 import type { Informer } from '#machinery/client/types.ts';
-import { refusal } from './admission.ts';
+import { activePods, refusal } from './admission.ts';
 import { podEvent, type KubeletContext } from './context.ts';
 import { podUid } from './container-spec.ts';
 import { createPodWorker, type PodWorker } from './pod-worker.ts';
@@ -19,16 +19,21 @@ const isFinal = (pod: Pod): boolean => pod.status?.phase === 'Succeeded' || pod.
 export function createPodSource(context: KubeletContext, informer: Informer<Pod>, node: () => Node | undefined): PodSource {
   const { log, runtime, volumes } = context;
   const workers = new Map<string, PodWorker>();
+  const refusedPods = new Set<string>();
 
   function start(pod: Pod, signal: AbortSignal): void {
     const uid = podUid(pod);
     let rejected: { reason: string; message: string } | undefined;
     const seenBefore = runtime.podStatus(uid) !== undefined || pod.status?.startTime !== undefined;
     if (!seenBefore && !isFinal(pod) && pod.metadata.deletionTimestamp === undefined) {
-      const others = [...workers.values()].filter((worker) => worker.stage !== 'terminated').map((worker) => worker.pod);
+      const others = activePods(informer.list(), (other) => {
+        const worker = workers.get(other);
+        return worker && { stage: worker.stage, rejected: refusedPods.has(other) };
+      });
       const refused = refusal(pod, others, context.allocatable(), node());
       if (refused) {
         podEvent(context, pod, 'Warning', refused.reason, refused.message);
+        refusedPods.add(uid);
         rejected = { reason: refused.reason, message: `Pod was rejected: ${refused.message}` };
       }
     }
@@ -43,6 +48,7 @@ export function createPodSource(context: KubeletContext, informer: Informer<Pod>
       log.error('pod worker died', { uid: worker.uid, error });
     }
     workers.delete(worker.uid);
+    refusedPods.delete(worker.uid);
   }
 
   /** What the runtime or the disk still holds of pods that the API no longer knows. */
