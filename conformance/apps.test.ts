@@ -85,7 +85,7 @@ describe('[sig-apps] workloads', function () {
     await k('delete replicaset adopter');
   });
 
-  it('[sig-apps] Deployment should support rollover and a template that never becomes ready reports it', async () => {
+  it('[sig-apps] Deployment: a template that never becomes ready is reported, and undone', async () => {
     await k.apply(deployment('stuck', 1, '1', 'progressDeadlineSeconds: 2'));
     await k('rollout status deployment/stuck --timeout=30s');
     await k('set image deployment/stuck main=test.local/absent:1');
@@ -99,14 +99,14 @@ describe('[sig-apps] workloads', function () {
     await k('delete deployment stuck --wait=false');
   });
 
-  it('[sig-api-machinery] Garbage collector should delete pods created by rc when not orphaning [Conformance] (a ReplicaSet, in the background)', async () => {
+  it('[sig-api-machinery] Garbage collector: background deletion of a ReplicaSet takes its pods away', async () => {
     await k.apply(replicaSet('background', 2));
     await until('two pods', async () => (await k.json<V1PodList>('get pods -l app=background')).items.length === 2);
     await k('delete replicaset background --cascade=background');
     await until('no pods', async () => (await k.json<V1PodList>('get pods -l app=background')).items.length === 0);
   });
 
-  it('[sig-api-machinery] Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so [Conformance] (a ReplicaSet, in the foreground)', async () => {
+  it('[sig-api-machinery] Garbage collector: foreground deletion keeps a ReplicaSet until its last pod is gone', async () => {
     await k.apply(replicaSet('foreground', 2));
     await until('two pods', async () => (await k.json<V1PodList>('get pods -l app=foreground')).items.length === 2);
     // A finalizer keeps one pod for as long as we like.
@@ -132,7 +132,7 @@ describe('[sig-apps] workloads', function () {
     await k('delete replicaset -l app=orphaned');
   });
 
-  it('[sig-api-machinery] Garbage collector should not be blocked by dependency circle [Conformance] (ConfigMaps)', async () => {
+  it('[sig-api-machinery] Garbage collector is not blocked by a circle of owners', async () => {
     for (const name of ['ring-1', 'ring-2', 'ring-3']) await k(`create configmap ${name}`);
     const uid = async (name: string): Promise<string> => (await k.json<V1ConfigMap>(`get configmap ${name}`)).metadata?.uid ?? '';
     for (const [name, owner] of [['ring-1', 'ring-3'], ['ring-2', 'ring-1'], ['ring-3', 'ring-2']] as const) {

@@ -79,7 +79,7 @@ describe('[sig-cli] Kubectl client', function () {
     await watch.stop();
   });
 
-  it('Kubectl describe should check if kubectl describe prints relevant information for rc and pods [Conformance] (pods, nodes, deployments)', async () => {
+  it('describe: pods, deployments, nodes; events', async () => {
     const text = await k('describe pod shell');
     for (const pattern of [/^Name: +shell$/m, /^Status: +Running$/m, /^IP: +10\.42\./m, /Image: +test\.local\/busybox:1/, /State: +Running/, /QoS Class: +BestEffort/, /Normal +Scheduled .*Successfully assigned/, /Normal +Started /]) assert.match(text, pattern);
     const web = await k('describe deployment web');
@@ -182,7 +182,7 @@ describe('[sig-cli] Kubectl client', function () {
     assert.notEqual((await k.attempt('label pod shell app=other')).code, 0, 'not without --overwrite');
   });
 
-  it('Kubectl patch should add annotations for pods in rc [Conformance] (three kinds of patch), annotate', async () => {
+  it('patch: three kinds; annotate', async () => {
     await k('annotate pod shell who=me');
     await k('patch pod shell --type=merge -p', '{"metadata":{"annotations":{"merge":"1"}}}');
     await k('patch pod shell --type=json -p', '[{"op":"add","path":"/metadata/annotations/json","value":"2"}]');
@@ -195,7 +195,7 @@ describe('[sig-cli] Kubectl client', function () {
     await k('rollout status deployment/web --timeout=60s');
   });
 
-  it('Kubectl apply should apply a new configuration to an existing RC [Conformance] (a ConfigMap and a Deployment), diff, edit', async () => {
+  it('apply: three-way changes, diff, edit, bad input', async () => {
     const settings = (data: string): string => `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: settings }\ndata: ${data}\n`;
     assert.equal(await k.apply(settings('{ a: "1", b: "2" }')), 'configmap/settings created\n');
     assert.equal(await k.apply(settings('{ a: "1", b: "2" }')), 'configmap/settings unchanged\n');
