@@ -161,7 +161,7 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
     return { cluster: { server: apiserver.url, kubeconfig, dataDir: config.dataDir, client: adminConfig }, stopped };
   } catch (error) {
     group.stop(error);
-    await group.wait().catch((also: unknown) => log.error('a component failed while the start was taken back', { error: also }));
+    await group.wait().catch((also: unknown) => also !== error && log.error('a component failed while the start was taken back', { error: also }));
     await abortApiserver();
     throw error instanceof Error && error.cause instanceof StartError ? error.cause : error;
   }

@@ -56,9 +56,10 @@ async function selfMadeServing(config: KubeletConfig): Promise<{ cert: string; k
 }
 
 /** A folder of our own that passes mounts on to containers that ask for it; `/` itself may be private. */
-async function prepareRoot(rootDir: string): Promise<void> {
-  await mkdir(join(rootDir, 'pods'), { recursive: true });
-  if (!(await mountsBelow(rootDir)).includes(rootDir)) await mountShared(rootDir);
+async function prepareRoot(rootDir: string): Promise<{ isNew: boolean }> {
+  const isNew = !(await mountsBelow(rootDir)).includes(rootDir);
+  if (isNew) await mountShared(rootDir);
+  return { isNew };
 }
 
 /** `onReady` fires once the Node is registered; Node Ready follows when runtime and network are up. */
@@ -74,13 +75,20 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     podInformer.addIndex('uid', (pod) => [podUid(pod)]);
     const serviceInformer = createInformer<Service>(client, services);
     const nodeInformer = createInformer<Node>(client, nodes, { fieldSelector: `metadata.name=${config.nodeName}` });
-    const [runtime, machine, resolvText] = await Promise.all([
+    if (config.runtime === 'docker') await mkdir(join(config.rootDir, 'pods'), { recursive: true }); // the machine's disk is measured there
+    const [runtime, machine, resolvText, root] = await Promise.all([
       createRuntime(config, (uid) => podInformer.byIndex('uid', uid)[0]),
       readMachine(config),
       readFile(config.resolvConf, 'utf8').catch(() => ''),
       config.runtime === 'docker' ? prepareRoot(config.rootDir) : undefined,
     ]);
-    const [version] = await Promise.all([runtime.version(), config.runtime === 'docker' ? proveMounts(runtime, config.rootDir, stop) : undefined]);
+    const [version] = await Promise.all([
+      runtime.version(),
+      root && proveMounts(runtime, config.rootDir, stop).catch(async (error: unknown) => {
+        if (root.isNew) await unmountBelow(config.rootDir);
+        throw error;
+      }),
+    ]);
     let runtimeRead = false;
     let networkFor = '';
     let images: ImageInfo[] = [];
