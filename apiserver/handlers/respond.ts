@@ -52,9 +52,13 @@ export async function send(context: RequestState, response: ServerResponse, code
   if (!response.destroyed) response.end();
 }
 
+const spare: Buffer[] = [];
+const maxSpare = 8;
+
 /** A long answer goes through one buffer that is used again once the connection has taken its content: allocating all of it costs more than copying it. */
 async function inSlices(response: ServerResponse, parts: readonly Buffer[]): Promise<void> {
-  const buffer = Buffer.allocUnsafeSlow(sliceBytes);
+  response.flushHeaders(); // together with them the first slice would be copied once more
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(sliceBytes);
   let filled = 0;
   const flush = async (): Promise<void> => {
     const slice = buffer.subarray(0, filled);
@@ -78,6 +82,8 @@ async function inSlices(response: ServerResponse, parts: readonly Buffer[]): Pro
     }
   }
   if (filled > 0) await flush();
+  // One that a broken connection may still hold is left to it.
+  if (!response.destroyed && spare.length < maxSpare) spare.push(buffer);
 }
 
 function* slices(parts: readonly Buffer[]): Generator<Buffer> {
