@@ -1,6 +1,7 @@
 // Every controller by upstream's name. Not here yet: see README.md.
 import type { CreateController } from './context.ts';
 import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
+import { createDaemonSetController } from './daemonset/controller.ts';
 import { createDeploymentController } from './deployment/controller.ts';
 import { createEndpointsController } from './endpoints/controller.ts';
 import { createEndpointSliceController } from './endpointslice/controller.ts';
@@ -12,6 +13,7 @@ import { createPodGarbageCollector } from './podgc/controller.ts';
 import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
 import { createServiceAccountController } from './serviceaccount/controller.ts';
+import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
 
 export const controllers: Readonly<Record<string, CreateController>> = {
@@ -22,8 +24,10 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'namespace-controller': createNamespaceController,
   'serviceaccount-controller': createServiceAccountController,
   'garbage-collector-controller': createGarbageCollector,
+  'daemonset-controller': createDaemonSetController,
   'deployment-controller': createDeploymentController,
   'replicaset-controller': createReplicaSetController,
+  'statefulset-controller': createStatefulSetController,
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,

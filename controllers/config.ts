@@ -24,7 +24,7 @@ export interface ControllersConfig {
   nodeStartupGracePeriodMs: number;
   terminatedPodGcThreshold: number;
   maxEndpointsPerSlice: number;
-  concurrent: { deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; namespace: number; serviceAccount: number; garbageCollector: number };
+  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; namespace: number; serviceAccount: number; garbageCollector: number };
 }
 
 /** Upstream's defaults. `client` must be given. */
@@ -44,7 +44,7 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   nodeStartupGracePeriodMs: 60_000,
   terminatedPodGcThreshold: 12_500,
   maxEndpointsPerSlice: 100,
-  concurrent: { deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20 },
+  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20 },
 };
 
 const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
@@ -65,6 +65,8 @@ export const flags = {
   'terminated-pod-gc-threshold': { kind: 'number', default: 12_500, help: 'Terminated pods kept; 0 keeps all.' },
   'max-endpoints-per-slice': { kind: 'number', default: 100, min: 1, max: 1000, help: 'Endpoints in one EndpointSlice.' },
   'concurrent-deployment-syncs': workers('Deployments', 5),
+  'concurrent-daemonset-syncs': workers('DaemonSets', 2),
+  'concurrent-statefulset-syncs': workers('StatefulSets', 5),
   'concurrent-replicaset-syncs': workers('ReplicaSets', 5),
   'concurrent-rc-syncs': workers('ReplicationControllers', 5),
   'concurrent-endpoint-syncs': workers('Endpoints', 5),
@@ -96,6 +98,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
     maxEndpointsPerSlice: values['max-endpoints-per-slice'],
     concurrent: {
+      daemonSet: values['concurrent-daemonset-syncs'], statefulSet: values['concurrent-statefulset-syncs'],
       deployment: values['concurrent-deployment-syncs'], replicaset: values['concurrent-replicaset-syncs'],
       replicationController: values['concurrent-rc-syncs'], endpoint: values['concurrent-endpoint-syncs'],
       service: values['concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],

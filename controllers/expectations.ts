@@ -14,6 +14,9 @@ export class Expectations {
   expectDeletions(key: string, objects: Iterable<string>): void {
     this.#open.set(key, { creations: 0, deletions: new Set(objects), at: this.#now() });
   }
+  expectBoth(key: string, creations: number, deletions: Iterable<string>): void {
+    this.#open.set(key, { creations, deletions: new Set(deletions), at: this.#now() });
+  }
   created(key: string, count = 1): void {
     const open = this.#open.get(key);
     if (open) open.creations -= count;

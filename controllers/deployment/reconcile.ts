@@ -2,6 +2,7 @@
 // Upstream: pkg/controller/deployment (rolling.go, sync.go, progress.go) and its util/deployment_util.go.
 import { rfc3339 } from '#machinery/base/clock.ts';
 import type { Deployment, PodTemplateSpec, ReplicaSet } from '#machinery/api/object.ts';
+import { canonical, safeEncode } from '../hash.ts';
 import { sameMap, sameValue } from '../pods.ts';
 
 export const hashLabel = 'pod-template-hash';
@@ -69,7 +70,6 @@ export function splitSets(deployment: Deployment, sets: readonly ReplicaSet[]): 
   return { current, old: sorted.filter((set) => set !== current) };
 }
 
-const alphabet = 'bcdfghjklmnpqrstvwxz2456789';
 /**
  * Names a template. Upstream hashes a debug print of Go structs, which JSON cannot give; nothing depends on the value, as
  * sets are found by comparing templates. FNV-32a over the template with sorted keys, then the collision count.
@@ -81,13 +81,7 @@ export function templateHash(template: PodTemplateSpec | undefined, collisionCou
   };
   for (const byte of Buffer.from(canonical(template))) feed(byte);
   if (collisionCount !== undefined) for (let shift = 0; shift < 32; shift += 8) feed((collisionCount >>> shift) & 0xff);
-  return String(hash).replace(/\d/g, (digit) => alphabet.charAt(digit.charCodeAt(0) % alphabet.length));
-}
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const entries = Object.entries(value).filter(([, each]) => each !== undefined && each !== null).sort(([a], [b]) => compare(a, b));
-  return `{${entries.map(([key, each]) => `${JSON.stringify(key)}:${canonical(each)}`).join(',')}}`;
+  return safeEncode(hash);
 }
 
 export function newSetName(deploymentName: string, hash: string): string {
