@@ -1,5 +1,6 @@
 // Kinds whose rules are little more than data: defaults, what a write may change, generation. Their validation checks
 // metadata (by the handlers) and nothing else yet. Defaults: upstream's pkg/apis/<group>/<version>/defaults.go.
+import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { pathSegmentErrors } from '#machinery/api/names.ts';
 import { canonicalQuantity } from '#machinery/api/quantity.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
@@ -18,6 +19,14 @@ interface Other extends Basics {
 }
 
 export const pathSegmentName: NameFunction = (name, prefix) => pathSegmentErrors(name, prefix);
+
+/** Addresses are the names of IPAddress objects, each in its one canonical form. */
+const addressName: NameFunction = (name) => {
+  if (isIP(name) === 0 || name.includes('%')) return ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'];
+  if (/^::ffff:\d+\./i.test(name)) return ['must not be an IPv4-mapped IPv6 address'];
+  const { address } = new SocketAddress({ address: name, family: isIPv6(name) ? 'ipv6' : 'ipv4' });
+  return address === name ? [] : [`must be in canonical form (${JSON.stringify(address)})`];
+};
 
 const replicated = { status: true, generation: 'spec' } as const;
 const noPut = { unconditionalUpdate: false } as const;
@@ -76,7 +85,7 @@ const others: Readonly<Record<string, Other>> = {
     if (parameters) setMissing(parameters, 'scope', 'Cluster');
   }, more: { validateUpdate: (object, old) => unchanged('spec.controller', at(object, 'spec', 'controller'), at(old, 'spec', 'controller')) } },
   'networking.k8s.io/networkpolicies': { generation: 'spec', default: defaultNetworkPolicy },
-  'networking.k8s.io/ipaddresses': { more: { validateUpdate: (object, old) => unchanged('spec.parentRef', at(object, 'spec', 'parentRef'), at(old, 'spec', 'parentRef')) } },
+  'networking.k8s.io/ipaddresses': { more: { validateName: addressName, validateUpdate: (object, old) => unchanged('spec.parentRef', at(object, 'spec', 'parentRef'), at(old, 'spec', 'parentRef')) } },
   'networking.k8s.io/servicecidrs': { status: true, statusMayChange: [], default: (object) => setMissing(object, 'status', {}) },
   'policy/poddisruptionbudgets': { ...replicated, ...noPut, default: (object) => {
     zeroStatus(object, ['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods']);
