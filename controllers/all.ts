@@ -1,11 +1,13 @@
 // Every controller by upstream's name. Not here yet: see README.md.
 import type { CreateController } from './context.ts';
 import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
+import { createCronJobController } from './cronjob/controller.ts';
 import { createDaemonSetController } from './daemonset/controller.ts';
 import { createDeploymentController } from './deployment/controller.ts';
 import { createEndpointsController } from './endpoints/controller.ts';
 import { createEndpointSliceController } from './endpointslice/controller.ts';
 import { createGarbageCollector } from './garbage-collector/controller.ts';
+import { createJobController } from './job/controller.ts';
 import { createNamespaceController } from './namespace/controller.ts';
 import { createNodeIpamController } from './node-ipam/controller.ts';
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts';
@@ -15,6 +17,7 @@ import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
 import { createServiceAccountController } from './serviceaccount/controller.ts';
 import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
+import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
 
 export const controllers: Readonly<Record<string, CreateController>> = {
   'endpoints-controller': createEndpointsController,
@@ -25,12 +28,15 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'serviceaccount-controller': createServiceAccountController,
   'garbage-collector-controller': createGarbageCollector,
   'daemonset-controller': createDaemonSetController,
+  'job-controller': createJobController,
+  'cronjob-controller': createCronJobController,
   'deployment-controller': createDeploymentController,
   'replicaset-controller': createReplicaSetController,
   'statefulset-controller': createStatefulSetController,
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,
+  'ttl-after-finished-controller': createTtlAfterFinishedController,
   'clusterrole-aggregation-controller': createClusterRoleAggregationController,
   'root-ca-certificate-publisher-controller': createRootCaPublisher,
 };

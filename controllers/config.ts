@@ -24,7 +24,7 @@ export interface ControllersConfig {
   nodeStartupGracePeriodMs: number;
   terminatedPodGcThreshold: number;
   maxEndpointsPerSlice: number;
-  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; namespace: number; serviceAccount: number; garbageCollector: number };
+  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number };
 }
 
 /** Upstream's defaults. `client` must be given. */
@@ -44,7 +44,7 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   nodeStartupGracePeriodMs: 60_000,
   terminatedPodGcThreshold: 12_500,
   maxEndpointsPerSlice: 100,
-  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20 },
+  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5 },
 };
 
 const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
@@ -73,6 +73,9 @@ export const flags = {
   'concurrent-service-endpoint-syncs': workers('Services (EndpointSlices)', 5),
   'concurrent-namespace-syncs': workers('Namespaces that are going away', 10),
   'concurrent-serviceaccount-syncs': workers('ServiceAccounts', 5),
+  'concurrent-job-syncs': workers('Jobs', 5),
+  'concurrent-cron-job-syncs': workers('CronJobs', 5),
+  'concurrent-ttl-after-finished-syncs': workers('Finished Jobs to delete', 5),
   'concurrent-gc-syncs': workers('Objects without an owner', 20),
 } as const satisfies Record<string, Flag>;
 
@@ -103,6 +106,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
       replicationController: values['concurrent-rc-syncs'], endpoint: values['concurrent-endpoint-syncs'],
       service: values['concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],
       serviceAccount: values['concurrent-serviceaccount-syncs'], garbageCollector: values['concurrent-gc-syncs'],
+      job: values['concurrent-job-syncs'], cronJob: values['concurrent-cron-job-syncs'], ttlAfterFinished: values['concurrent-ttl-after-finished-syncs'],
     },
   };
 }
