@@ -61,7 +61,7 @@ describe('pods', () => {
   });
   it('wait at their gates', () => {
     expect(at(pod({ schedulingGates: [{ name: 'g' }] }), 'status', 'conditions')).to.deep.equal([{
-      type: 'PodScheduled', status: 'False', lastTransitionTime: '2026-01-02T03:04:05Z', reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates',
+      type: 'PodScheduled', status: 'False', lastProbeTime: null, lastTransitionTime: '2026-01-02T03:04:05Z', reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates',
     }]);
   });
   it('keep spec and owners when status is written, and status when spec is', () => {
@@ -73,6 +73,14 @@ describe('pods', () => {
     expect([at(object, 'spec', 'nodeName'), at(object, 'status'), object.metadata?.labels, object.metadata?.ownerReferences])
       .to.deep.equal([undefined, { phase: 'Running', qosClass: 'BestEffort' }, { a: 'b' }, undefined]);
     expect(at(update('pods', pod(), (one) => void (one['status'] = { phase: 'Failed' })).object, 'status', 'phase')).to.equal('Pending');
+  });
+  it('show unset times of conditions and states as null', () => {
+    const { object } = update('pods', pod(), (one) => void (one['status'] = {
+      conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }],
+      containerStatuses: [{ name: 'c', state: { waiting: {} }, lastState: { terminated: { exitCode: 137 } } }],
+    }), 'status');
+    expect(at(object, 'status', 'conditions')).to.deep.equal([{ type: 'Ready', status: 'True', lastProbeTime: null, lastTransitionTime: '2026-01-02T03:04:05Z' }]);
+    expect(at(object, 'status', 'containerStatuses')).to.deep.equal([{ name: 'c', state: { waiting: {} }, lastState: { terminated: { exitCode: 137, startedAt: null, finishedAt: null } } }]);
   });
   it('refuse a terminated container that runs again', () => {
     const ended = { ...pod({ restartPolicy: 'Never' }), status: { qosClass: 'BestEffort', containerStatuses: [{ name: 'c', state: { terminated: { exitCode: 0 } } }] } };
@@ -89,7 +97,7 @@ describe('pods', () => {
     const one = pod();
     bindPod(one, { nodeName: 'node-1', labels: { zone: 'a' } }, now);
     expect([at(one, 'spec', 'nodeName'), at(one, 'status', 'conditions'), one.metadata?.labels]).to.deep.equal(
-      ['node-1', [{ type: 'PodScheduled', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }], { zone: 'a' }]);
+      ['node-1', [{ type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: '2026-01-02T03:04:05Z' }], { zone: 'a' }]);
     expect(() => bindPod(one, { nodeName: 'node-2' }, now)).to.throw('Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "node-1"');
     expect(() => bindPod(pod({ schedulingGates: [{ name: 'g' }] }), { nodeName: 'x' }, now)).to.throw('pod p has non-empty .spec.schedulingGates');
     expect(() => bindPod({ ...pod(), metadata: { name: 'p', deletionTimestamp: 'x' } }, { nodeName: 'x' }, now)).to.throw('pod p is being deleted, cannot be assigned to a host');

@@ -28,6 +28,14 @@ describe('createStatusWriter()', () => {
     await writer.flushed('u');
     expect(writes).to.have.lengthOf(1);
   });
+  it('takes null for what is not there', async () => {
+    const writer = create();
+    const wanted: PodStatus = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True', lastProbeTime: null as unknown as string }] }; // as Go writes a zero time
+    writer.set(podOf('1', statusOf('True')), wanted);
+    writer.set(podOf('2', statusOf('True')), wanted);
+    await writer.flushed('u');
+    expect(writes).to.have.lengthOf(0);
+  });
   it('does not repeat itself while the cache lags behind its own write', async () => {
     const writer = create();
     writer.set(podOf('1'), statusOf('True'));

@@ -81,11 +81,11 @@ function overwritten(pod: Pod, { wanted, version }: Entry): boolean {
   return version === undefined || BigInt(pod.metadata.resourceVersion ?? '0') > BigInt(version);
 }
 
-/** Foreign conditions and key order aside. */
+/** Foreign conditions, key order and what is null aside. */
 function comparable(status: PodStatus): unknown {
   const { conditions, resize: _resize, ...rest } = status as PodStatus & { resize?: unknown };
   const own = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled']);
-  return JSON.parse(JSON.stringify({ ...rest, conditions: [...conditions ?? []].filter(({ type }) => own.has(type)).sort((a, b) => (a.type < b.type ? -1 : 1)) }));
+  return JSON.parse(JSON.stringify({ ...rest, conditions: [...conditions ?? []].filter(({ type }) => own.has(type)).sort((a, b) => (a.type < b.type ? -1 : 1)) }), (_key, value: unknown) => value ?? undefined);
 }
 
 /** Strategic: conditions merge by type, the lists of addresses are replaced whole, what is no longer there becomes null. */

@@ -43,7 +43,7 @@ export function setPodCondition(status: Obj, condition: { type: string; status: 
   const conditions = objects(status['conditions']);
   const old = conditions.find(({ type }) => type === condition.type);
   const unchanged = old?.['status'] === condition.status ? old['lastTransitionTime'] : undefined;
-  const next = { ...condition, lastTransitionTime: unchanged ?? rfc3339(now) };
+  const next = { ...condition, lastProbeTime: null, lastTransitionTime: unchanged ?? rfc3339(now) };
   status['conditions'] = old ? conditions.map((one) => (one === old ? next : one)) : [...conditions, next];
 }
 
@@ -51,7 +51,7 @@ function initialStatus(pod: KubeObject, now: number): Obj {
   const status: Obj = { phase: 'Pending', qosClass: qosClassOf(pod) };
   if (items(at(pod, 'spec', 'schedulingGates')).length > 0) {
     status['conditions'] = [{
-      type: 'PodScheduled', status: 'False', lastTransitionTime: rfc3339(now), reason: 'SchedulingGated',
+      type: 'PodScheduled', status: 'False', lastProbeTime: null, lastTransitionTime: rfc3339(now), reason: 'SchedulingGated',
       message: 'Scheduling is blocked due to non-empty scheduling gates',
     }];
   }
@@ -93,6 +93,22 @@ function keepObserved(status: Obj, old: Obj): void {
     const index = before.findIndex((one) => one['type'] === condition['type']);
     const [found] = index < 0 ? [] : before.splice(index, 1);
     if (isEmpty(condition['observedGeneration']) && !isEmpty(found?.['observedGeneration'])) condition['observedGeneration'] = found?.['observedGeneration'];
+  }
+}
+
+/** Times that are no pointers in Go are written as null while they are unset. */
+function writeUnsetTimes(status: Obj): void {
+  const fill = (object: Obj | undefined, ...fields: string[]): void => {
+    for (const field of fields) if (object) object[field] ??= null;
+  };
+  for (const condition of objects(status['conditions'])) fill(condition, 'lastProbeTime', 'lastTransitionTime');
+  for (const list of ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses']) {
+    for (const container of objects(status[list])) {
+      for (const state of ['state', 'lastState']) {
+        fill(asObject(at(container, state, 'running')), 'startedAt');
+        fill(asObject(at(container, state, 'terminated')), 'startedAt', 'finishedAt');
+      }
+    }
   }
 }
 
@@ -143,7 +159,9 @@ export const podStrategy: Strategy = {
     prepareForUpdate(object, old, context) {
       basic.status?.prepareForUpdate?.(object, old, context);
       delete object.metadata?.deletionTimestamp;
-      keepObserved(need(object, 'status'), asObject(old['status']) ?? {});
+      const status = need(object, 'status');
+      keepObserved(status, asObject(old['status']) ?? {});
+      writeUnsetTimes(status);
     },
     validateUpdate: validatePodStatusUpdate,
   },
