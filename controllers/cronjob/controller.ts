@@ -4,6 +4,8 @@ import { apiVersionOf, controllerOf } from '#machinery/api/object.ts';
 import type { CronJob, Job } from '#machinery/api/object.ts';
 import { isAlreadyExists, isNotFound } from '#machinery/api/status.ts';
 import { rfc3339 } from '#machinery/base/clock.ts';
+import { isTimeZone, parseSchedule } from '#machinery/base/cron.ts';
+import type { Schedule } from '#machinery/base/cron.ts';
 import { runController } from '#machinery/client/controller.ts';
 import { cronJobs, jobs } from '#machinery/client/resources.ts';
 import { keyOf, splitKey } from '#machinery/client/types.ts';
@@ -13,8 +15,6 @@ import type { Controller, ControllerContext } from '../context.ts';
 import { finishedCondition } from '../jobs.ts';
 import { controllerReference, isNamespaceTerminating, sameValue } from '../pods.ts';
 import { dueTime, isTooLate, jobBody, jobName, jobsToForget, nextInMs } from './reconcile.ts';
-import { isTimeZone, parseSchedule } from './schedule.ts';
-import type { Schedule } from './schedule.ts';
 
 const account = 'cronjob-controller';
 type CronJobStatus = NonNullable<CronJob['status']>;

@@ -1,8 +1,8 @@
 // When a CronJob starts its next Job and which of its finished ones go, without I/O. Upstream: pkg/controller/cronjob.
 import type { CronJob, Job, OwnerReference } from '#machinery/api/object.ts';
 import { rfc3339 } from '#machinery/base/clock.ts';
+import type { Schedule } from '#machinery/base/cron.ts';
 import { finishedCondition } from '../jobs.ts';
-import type { Schedule } from './schedule.ts';
 
 const deltaMs = 100; // upstream's margin, so that the clock is surely past the minute
 const manyMissed = 100;
