@@ -246,7 +246,7 @@ function startComponents(
     if (!node) return;
     await run({
       ...defaultConfig, client: clientConfig(url, ca, credentials.proxy, 'kube-proxy'), nodeName: node.name, nodeIp: node.address,
-      clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr,
+      clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr, podBridgeInterface: bridgeName(0),
     }, signal);
   });
   later('dns', on('dns') && docker && config.nodes.length > 0, async (signal) => {
@@ -268,6 +268,9 @@ function startComponents(
   };
 }
 
+/** kubenet's name for the first node's bridge. */
+const bridgeName = (node: number): string => `cbr${node}`;
+
 async function kubeletConfig(config: ClusterConfig, name: string, address: string, index: number, client: ClientConfig, clientCa: string, serving: KeyPair, dnsIp: string): Promise<import('../node/kubelet/config.ts').KubeletConfig> {
   const { defaults } = await import('../node/kubelet/config.ts');
   return {
@@ -284,7 +287,7 @@ async function kubeletConfig(config: ClusterConfig, name: string, address: strin
     runtime: config.runtime,
     dockerHost: config.dockerHost,
     clusterId: readClusterId(config.dataDir),
-    bridgeName: index === 0 ? 'cbr0' : `cbr${index}`,
+    bridgeName: bridgeName(index),
     clusterCidr: config.clusterCidr,
     clusterDomain: config.clusterDomain,
   };

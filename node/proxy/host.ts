@@ -11,7 +11,9 @@ const execute = promisify(execFile);
 const routeProtocol = '75';
 
 export interface Host {
-  prepare(options: { localhostNodePorts: boolean; serviceCidr: string; nodeIp: string }, signal: AbortSignal): Promise<void>;
+  prepare(options: { localhostNodePorts: boolean; serviceCidr: string; nodeIp: string; podBridgeInterface?: string }, signal: AbortSignal): Promise<void>;
+  /** Looks after the route for service addresses; part of `prepare`, and to be repeated: the pods' bridge may come later. */
+  ensureRoute(options: { serviceCidr: string; nodeIp: string; podBridgeInterface?: string }, signal: AbortSignal): Promise<void>;
   /** Forgets UDP flows that a change of endpoints made wrong. */
   forgetFlows(before: readonly ServicePort[], now: readonly ServicePort[], signal: AbortSignal): Promise<void>;
   removeRoutes(signal: AbortSignal): Promise<void>;
@@ -47,8 +49,27 @@ export function createHost(netns?: string): Host {
     }
   }
 
+  // Rules replace the destination before the packet leaves; the route only lets it get that far, from a fitting source. Over lo a
+  // refusal of a Service without endpoints would not find back to the sender, so the pods' bridge takes it as soon as there is one.
+  async function ensureRoute({ serviceCidr, nodeIp, podBridgeInterface = '' }: { serviceCidr: string; nodeIp: string; podBridgeInterface?: string }, signal: AbortSignal): Promise<void> {
+    if (serviceCidr === '') return;
+    const ours = (await command(signal, 'ip', '-o', 'route', 'show', 'proto', routeProtocol)).split('\n').find((line) => line.startsWith(`${serviceCidr} `));
+    const [network = ''] = serviceCidr.split('/');
+    if (ours === undefined && await command(signal, 'ip', 'route', 'get', network).then(() => true, () => false)) return; // no route is an answer
+    const bridge = podBridgeInterface !== '' && await command(signal, 'ip', 'link', 'show', 'dev', podBridgeInterface).then(() => true, () => false);
+    const device = bridge ? podBridgeInterface : 'lo';
+    if (ours?.includes(` dev ${device} `)) return;
+    const route = ['route', 'replace', serviceCidr, 'dev', device, 'proto', routeProtocol];
+    try {
+      await command(signal, 'ip', ...route, 'src', nodeIp);
+    } catch {
+      await command(signal, 'ip', ...route); // the address is not there yet
+    }
+    log.info('route added', { serviceCidr, device });
+  }
+
   return {
-    async prepare({ localhostNodePorts, serviceCidr, nodeIp }, signal) {
+    async prepare({ localhostNodePorts, ...route }, signal) {
       const exactly = (wanted: number) => (now: number): boolean => now === wanted;
       const cores = availableParallelism();
       const maxFlows = Math.max(131_072, 32_768 * cores);
@@ -58,21 +79,10 @@ export function createHost(netns?: string): Host {
         setting(signal, 'netfilter/nf_conntrack_max', maxFlows, (now) => now >= maxFlows),
         setting(signal, 'netfilter/nf_conntrack_tcp_timeout_established', 86_400, exactly(86_400)),
         setting(signal, 'netfilter/nf_conntrack_tcp_timeout_close_wait', 3600, exactly(3600)),
-        serviceCidr === '' ? undefined : ensureRoute(serviceCidr, nodeIp),
+        ensureRoute(route, signal),
       ]);
-      async function ensureRoute(cidr: string, source: string): Promise<void> {
-        const [network = ''] = cidr.split('/');
-        const covered = await command(signal, 'ip', 'route', 'get', network).then(() => true, () => false); // no route is an answer
-        if (covered) return;
-        // Rules replace the destination before the packet leaves; the route only lets it get that far, from a fitting source.
-        try {
-          await command(signal, 'ip', 'route', 'replace', cidr, 'dev', 'lo', 'proto', routeProtocol, 'src', source);
-        } catch {
-          await command(signal, 'ip', 'route', 'replace', cidr, 'dev', 'lo', 'proto', routeProtocol); // the address is not there yet
-        }
-        log.info('route added', { cidr });
-      }
     },
+    ensureRoute,
 
     async forgetFlows(before, now, signal) {
       const old = new Map(before.filter(({ protocol }) => protocol === 'udp').map((port) => [`${port.name} ${port.clusterIp}`, port]));
