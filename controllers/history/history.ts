@@ -10,7 +10,7 @@ import { adoptPatch, claim, controllerReference, indexByController, releasePatch
 import { dataOf, sameData, sorted } from './revisions.ts';
 
 interface Owner { metadata: ObjectMeta }
-/** The name is taken by a revision with other data, or of another owner: the next hash must differ. */
+/** The name is taken by a revision with other data: the next hash must differ. */
 export type Created = { revision: ControllerRevision } | { collision: unknown };
 
 export interface History {
@@ -43,7 +43,7 @@ export function createHistory(informers: Informers, client: Client, ownerResourc
       });
     },
     create: async (owner, { name, labels, data, number }, signal) => {
-      const { namespace = '', annotations, uid } = owner.metadata;
+      const { namespace = '', annotations } = owner.metadata;
       const body = {
         apiVersion: 'apps/v1', kind: 'ControllerRevision',
         metadata: { name, namespace, labels, ...(annotations ? { annotations } : {}), ownerReferences: [controllerReference(owner, ownerResource)] },
@@ -54,7 +54,7 @@ export function createHistory(informers: Informers, client: Client, ownerResourc
       } catch (error) {
         if (!isAlreadyExists(error)) throw error;
         const existing = await client.get(controllerRevisions, namespace, name, signal);
-        return controllerOf(existing)?.uid === uid && sameData(dataOf(existing), data) ? { revision: existing } : { collision: error };
+        return sameData(dataOf(existing), data) ? { revision: existing } : { collision: error };
       }
     },
     update: async (revision, change, signal) => {

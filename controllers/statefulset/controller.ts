@@ -18,7 +18,7 @@ import {
 import { slowStart } from '../replicaset/reconcile.ts';
 import { WrittenObjects } from '../written.ts';
 import {
-  arrange, calculateStatus, claimName, claimOwners, claimTemplates, claimsFor, expendable, isMember, isParallel, isStale, ordinalOf, podFor, podName, repaired,
+  arrange, calculateStatus, claimName, claimOwners, claimTemplates, claimsFor, expendable, isMember, isParallel, isStale, ordinalOf, parentAndOrdinal, podFor, podName, repaired,
   revisionFor, stepFor, toScaleDown, toUpdate,
 } from './reconcile.ts';
 import type { Places, Revisions } from './reconcile.ts';
@@ -41,6 +41,16 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
     queue.add(keyOf(change.object));
   });
   watchRevisions(informers, queue, statefulSets, (namespace, name, uid) => all.get(namespace, name)?.metadata.uid === uid);
+
+  // A pod that must not take a claim of its predecessor waits for the claim to be gone.
+  claims.onChange(({ type, object }) => {
+    if (type !== 'deleted') return;
+    for (const { kind, name } of object.metadata.ownerReferences ?? []) {
+      const set = kind === 'StatefulSet' ? name : kind === 'Pod' ? parentAndOrdinal({ metadata: { name } }).parent : '';
+      const { namespace = '' } = object.metadata;
+      if (all.get(namespace, set)) queue.add(keyOf({ metadata: { namespace, name: set } }));
+    }
+  });
 
   function ownerOf(pod: Pod): StatefulSet | undefined {
     const reference = controllerOf(pod);
@@ -108,7 +118,9 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
     async run(): Promise<ReconcileResult | void> {
       const revisions = sortRevisions(await history.list(this.#set, this.#selector, () => this.#mayAdopt(), this.#signal));
       const own = await this.#claimPods();
-      const { live, collisionCount } = await this.#findRevisions(revisions);
+      const found = await this.#findRevisions(revisions);
+      if (!found) return;
+      const { live, collisionCount } = found;
       let failure: unknown;
       if (this.#set.metadata.deletionTimestamp === undefined) {
         try {
@@ -149,8 +161,11 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
       });
     }
 
-    /** The revision of the set's template, found, renumbered or made; and the one its older pods are of. */
-    async #findRevisions(revisions: Awaited<ReturnType<typeof history.list>>): Promise<{ live: Revisions; collisionCount: number }> {
+    /**
+     * The revision of the set's template, found, renumbered or made; and the one its older pods are of. For a set that is
+     * going away none is made: the garbage collector deletes or orphans them, and would meet new ones again and again.
+     */
+    async #findRevisions(revisions: Awaited<ReturnType<typeof history.list>>): Promise<{ live: Revisions; collisionCount: number } | undefined> {
       const { spec, status, metadata } = this.#set;
       const data = revisionData(spec?.template);
       const number = nextRevision(revisions);
@@ -158,6 +173,7 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
       const same = revisions.findLast((revision) => sameData(dataOf(revision), data));
       const newest = revisions.at(-1);
       let update = same && newest && sameData(dataOf(newest), data) ? newest : same && (await history.update(same, { revision: number }, this.#signal));
+      if (!update && metadata.deletionTimestamp !== undefined) return undefined;
       while (!update) {
         const hash = revisionHash(data, collisionCount);
         const labels = { ...spec?.template.metadata?.labels, [hashLabel]: hash };
@@ -220,7 +236,7 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
 
     #tell(verb: string, pod: string, error?: unknown): void {
       if (this.#signal.aborted) return;
-      const what = `${verb.toLowerCase()} Pod ${pod} in StatefulSet ${this.#set.metadata.name}`;
+      const what = `${verb} Pod ${pod} in StatefulSet ${this.#set.metadata.name}`;
       if (error === undefined) recorder.event(this.#set, 'Normal', `Successful${verb}`, `${what} successful`);
       else recorder.event(this.#set, 'Warning', `Failed${verb}`, `${what} failed error: ${messageOf(error)}`);
     }
@@ -285,10 +301,10 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
         try {
           const made = await client.create(persistentVolumeClaims, this.#namespace, body, this.#signal);
           written.wrote(this.#key, 'claim', made, () => claims.get(this.#namespace, name));
-          recorder.event(this.#set, 'Normal', 'SuccessfulCreate', `create Claim ${name} Pod ${pod.metadata.name} in StatefulSet ${this.#set.metadata.name} success`);
+          recorder.event(this.#set, 'Normal', 'SuccessfulCreate', `Create Claim ${name} Pod ${pod.metadata.name} in StatefulSet ${this.#set.metadata.name} success`);
         } catch (error) {
           if (isNamespaceTerminating(error)) throw error;
-          if (!isAlreadyExists(error)) recorder.event(this.#set, 'Warning', 'FailedCreate', `create Claim ${name} for Pod ${pod.metadata.name} in StatefulSet ${this.#set.metadata.name} failed error: ${messageOf(error)}`);
+          if (!isAlreadyExists(error)) recorder.event(this.#set, 'Warning', 'FailedCreate', `Create Claim ${name} for Pod ${pod.metadata.name} in StatefulSet ${this.#set.metadata.name} failed error: ${messageOf(error)}`);
           throw new Error(`failed to create PVC ${name}: ${messageOf(error)}`, { cause: error });
         }
       }
