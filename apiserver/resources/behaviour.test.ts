@@ -75,10 +75,11 @@ describe('pods', () => {
     expect(at(update('pods', pod(), (one) => void (one['status'] = { phase: 'Failed' })).object, 'status', 'phase')).to.equal('Pending');
   });
   it('show unset times of conditions and states as null', () => {
-    const { object } = update('pods', pod(), (one) => void (one['status'] = {
+    const object: KubeObject = { ...pod(), status: {
       conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }],
       containerStatuses: [{ name: 'c', state: { waiting: {} }, lastState: { terminated: { exitCode: 137 } } }],
-    }), 'status');
+    } };
+    rowOf('pods').strategy.default?.(object);
     expect(at(object, 'status', 'conditions')).to.deep.equal([{ type: 'Ready', status: 'True', lastProbeTime: null, lastTransitionTime: '2026-01-02T03:04:05Z' }]);
     expect(at(object, 'status', 'containerStatuses')).to.deep.equal([{ name: 'c', state: { waiting: {} }, lastState: { terminated: { exitCode: 137, startedAt: null, finishedAt: null } } }]);
   });

@@ -141,7 +141,11 @@ const basic = basicStrategy({ status: true, generation: 'spec', statusMayChange:
 export const podStrategy: Strategy = {
   ...basic,
   validateName: nameIsSubdomain,
-  default: defaultPod,
+  default(object) {
+    defaultPod(object);
+    const status = asObject(object['status']);
+    if (status) writeUnsetTimes(status);
+  },
   prepareForCreate(object, context) {
     basic.prepareForCreate?.(object, context);
     object['status'] = initialStatus(object, context.now);
@@ -159,9 +163,7 @@ export const podStrategy: Strategy = {
     prepareForUpdate(object, old, context) {
       basic.status?.prepareForUpdate?.(object, old, context);
       delete object.metadata?.deletionTimestamp;
-      const status = need(object, 'status');
-      keepObserved(status, asObject(old['status']) ?? {});
-      writeUnsetTimes(status);
+      keepObserved(need(object, 'status'), asObject(old['status']) ?? {});
     },
     validateUpdate: validatePodStatusUpdate,
   },
