@@ -5,6 +5,7 @@ import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
+import { gzipSync } from 'node:zlib';
 import { WebSocket } from 'ws';
 import { startTestServer } from '../testing.ts';
 import type { TestServer } from '../testing.ts';
@@ -23,6 +24,10 @@ describe('connections to kubelets', function () {
       seen.push(`${request.method} ${request.url} by ${(request.socket as TLSSocket).getPeerCertificate().subject.CN ?? ''} ${request.headers.authorization ?? ''}`);
       if (request.url?.includes('previous=true')) response.writeHead(400).end('previous terminated container "c" in pod "p" not found');
       else if (request.url?.startsWith('/containerLogs/')) response.end('line 1\nline 2\n');
+      else if (request.url === '/page') response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Access-Control-Allow-Origin': '*' }).end(`<a href="/x">${request.headers['x-forwarded-uri']}</a>`);
+      else if (request.url === '/zipped') response.writeHead(200, { 'Content-Type': 'text/html', 'Content-Encoding': 'gzip' }).end(gzipSync('<a href="/x">x</a>'));
+      else if (request.url === '/moved') response.writeHead(302, { Location: `https://${request.headers.host}/a?b=c` }).end();
+      else if (request.url === '/inside') response.writeHead(307, { Location: '/a/' }).end();
       else request.pipe(response);
     });
     kubelet.on('upgrade', (request, socket, head) => {
@@ -68,6 +73,31 @@ describe('connections to kubelets', function () {
     const answer = await server.call('POST', '/api/v1/nodes/n/proxy/echo/a%20b?x=1', { body: 'ping', headers: { 'Content-Type': 'text/plain' } });
     expect([answer.status, answer.text]).to.deep.equal([200, 'ping']);
     expect(seen.at(-1)).to.equal('POST /echo/a%20b?x=1 by admin ');
+  });
+  const proxy = '/api/v1/nodes/n/proxy';
+  it('a proxy without the slash sends readers to the one with it, and writers on', async () => {
+    for (const method of ['GET', 'HEAD']) {
+      const count = seen.length;
+      const answer = await server.call(method, `${proxy}?method=x`);
+      expect([answer.status, answer.headers['location'], seen.length]).to.deep.equal([301, `${proxy}/?method=x`, count]);
+    }
+    expect((await server.call('GET', '/api/v1/nodes/absent/proxy')).status).to.equal(404);
+    expect((await server.call('GET', `${proxy}/`)).status).to.equal(200);
+    expect((await server.call('GET', `${proxy}/a`)).status).to.equal(200);
+    const answer = await server.call('POST', proxy, { body: 'ping', headers: { 'Content-Type': 'text/plain' } });
+    expect([answer.status, answer.text, seen.at(-1)]).to.deep.equal([200, 'ping', 'POST / by admin ']);
+  });
+  it('links of proxied pages and Location headers lead through the proxy', async () => {
+    const page = await server.call('GET', `${proxy}/page`);
+    expect([page.status, page.text, page.headers['access-control-allow-origin']]).to.deep.equal([200, `<a href="${proxy}/x">${proxy}/page</a>`, undefined]);
+    const zipped = await server.call('GET', `${proxy}/zipped`);
+    expect(zipped.headers['content-encoding']).to.equal('gzip');
+    const inside = await server.call('GET', `${proxy}/inside`);
+    expect([inside.status, inside.headers['location']]).to.deep.equal([307, `${proxy}/a/`]);
+    const moved = await server.call('GET', `${proxy}/moved`);
+    expect(moved.headers['location']).to.match(new RegExp(`^https://[^/]+:${server.port}${proxy}/a\\?b=c$`));
+    const head = await server.call('HEAD', `${proxy}/page`);
+    expect([head.status, head.headers['content-length']]).to.deep.equal([200, undefined]);
   });
   it('proxies reach neither the machine itself nor what is not there', async () => {
     await server.call('PATCH', `${pods}/p/status`, { headers: { 'Content-Type': 'application/merge-patch+json' }, body: { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] } } });

@@ -5,7 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { finished, pipeline } from 'node:stream/promises';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Transform } from 'node:stream';
 import { http } from '#machinery/base/http.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import type { Node, Pod, Service, EndpointSlice, KubeObject } from '#machinery/api/object.ts';
@@ -16,6 +16,7 @@ import { forbiddenFor } from '../filters/forbidden.ts';
 import { isTrue } from '../filters/request-info.ts';
 import { methodNotAllowed, noSuchResource } from './api.ts';
 import type { ApiDeps, ApiRequest } from './api.ts';
+import type { ProxySite } from './proxy-rewrite.ts';
 import type { Served } from './served.ts';
 
 /** Where a connection goes. */
@@ -42,7 +43,22 @@ export async function serveConnect({ deps, context, response, served, namespace 
   await check(connect);
   if (upgradeOnly.has(subresource)) throw badRequest('Upgrade request required');
   const target = await locate(connect);
-  await forward(context, response, target, subresource === 'proxy');
+  if (subresource !== 'proxy') return forward(context, response, target, false);
+  const method = context.request.method ?? 'GET';
+  // Relative links of a page at `…/proxy` would lead past it.
+  if (splitQuery(target.path)[0] === '/' && !context.info.path.endsWith('/') && (method === 'GET' || method === 'HEAD')) {
+    const [path, search] = splitQuery(context.request.url ?? '');
+    response.writeHead(301, { Location: `${path}/${search}` });
+    response.end();
+    return;
+  }
+  await forward(context, response, target, true);
+}
+
+/** `search` begins with the question mark, when there is one. */
+function splitQuery(url: string): [path: string, search: string] {
+  const mark = url.indexOf('?');
+  return mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark)];
 }
 
 /** The upgrade event's share; whatever goes wrong before the other side answers is thrown, and becomes the answer. */
@@ -163,9 +179,7 @@ function splitProxyName(text: string, what: string): { scheme: 'http' | 'https';
 
 function proxyPath({ context: { info, request } }: ConnectRequest): string {
   const slash = info.path.endsWith('/') && info.parts.length > 0 ? '/' : '';
-  const target = request.url ?? '';
-  const mark = target.indexOf('?');
-  return `/${info.parts.map(encodeSegment).join('/')}${slash}${mark < 0 ? '' : target.slice(mark)}`;
+  return `/${info.parts.map(encodeSegment).join('/')}${slash}${splitQuery(request.url ?? '')[1]}`;
 }
 const encodeSegment = (segment: string): string => encodeURIComponent(segment).replace(/%(3A|40|24|2C|3B|26|3D|2B)/g, decodeURIComponent);
 
@@ -302,7 +316,8 @@ async function logTarget(request: ConnectRequest): Promise<Target | undefined> {
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'proxy-connection']);
 
 function open(target: Target, method: string, headers: Record<string, string | string[]>, signal: AbortSignal): ClientRequest {
-  const options: RequestOptions = { ...target.tls, host: target.host, port: target.port, path: target.path, method, headers, agent: false, signal };
+  // Without a name the TLS one would be taken from the Host header, which may be the client's.
+  const options: RequestOptions = { servername: isIP(target.host) === 0 ? target.host : '', ...target.tls, host: target.host, port: target.port, path: target.path, method, headers, agent: false, signal };
   return target.secure ? httpsRequest(options) : http.request(options);
 }
 
@@ -313,8 +328,42 @@ function headersFor({ request }: RequestState, target: Target, keep: boolean): R
     if (value === undefined || hopByHop.has(name) || name === 'authorization' || name === 'host' || name.startsWith('impersonate-')) continue;
     if (keep || name === 'accept' || name === 'user-agent') headers[name] = value;
   }
-  headers['host'] = target.host.includes(':') ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
+  headers['host'] = authority(target);
   return headers;
+}
+const authority = ({ host, port }: Target): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+
+/** What a proxied backend is told of the way to it; it sees the Host the client asked for. */
+function proxyHeaders({ request }: RequestState, target: Target, site: ProxySite, headers: Record<string, string | string[]>): void {
+  headers['host'] = site.requested;
+  headers['x-forwarded-uri'] = `${site.prefix}${splitQuery(target.path)[0]}`;
+  const before = request.headers['x-forwarded-for'];
+  const peer = request.socket.remoteAddress;
+  if (peer !== undefined) headers['x-forwarded-for'] = before === undefined ? peer : `${[before].flat().join(', ')}, ${peer}`;
+}
+
+function proxySite({ info, request }: RequestState, target: Target): ProxySite {
+  const [path] = splitQuery(request.url ?? '');
+  // The path as it was sent, less the segments after `proxy`.
+  const kept = path.replace(/\/+$/, '').split('/');
+  return { prefix: kept.slice(0, kept.length - info.parts.length).join('/').replace(/^\/*/, '/'), backend: authority(target), requested: request.headers.host ?? authority(target) };
+}
+
+/** The streams that change a page's links, of which there are none when it is no page or cannot be read. */
+async function pageStreams(answer: IncomingMessage, method: string, site: ProxySite): Promise<Transform[] | undefined> {
+  const type = (answer.headers['content-type'] ?? '').split(';')[0]?.trim();
+  const code = answer.statusCode ?? 502;
+  if (type !== 'text/html' || answer.headers.location !== undefined) return undefined;
+  const encoding = answer.headers['content-encoding'] ?? '';
+  if (encoding !== '' && encoding !== 'gzip' && encoding !== 'deflate') {
+    log.warn('a proxied page is in an encoding that is not known; its links stay', { encoding });
+    return undefined;
+  }
+  if (method === 'HEAD' || code === 204 || code === 304) return [];
+  const { LinkRewriter } = await import('./proxy-rewrite.ts');
+  if (encoding === '') return [new LinkRewriter(site)];
+  const zlib = await import('node:zlib');
+  return encoding === 'gzip' ? [zlib.createGunzip(), new LinkRewriter(site), zlib.createGzip()] : [zlib.createInflateRaw(), new LinkRewriter(site), zlib.createDeflateRaw()];
 }
 
 function unreachable(target: Target, cause: unknown): StatusError {
@@ -323,11 +372,19 @@ function unreachable(target: Target, cause: unknown): StatusError {
   return error;
 }
 
+function unproxied(target: Target, cause: unknown): StatusError {
+  const error = serviceUnavailable(`error trying to reach service: ${cause instanceof Error ? cause.message : String(cause)}`);
+  error.cause = new Error(`${target.host}:${target.port}`, { cause });
+  return error;
+}
+
+const corsHeaders = new Set(['access-control-allow-credentials', 'access-control-allow-headers', 'access-control-allow-methods', 'access-control-allow-origin']);
+
 /** The answer's head. To be called before the request is sent. */
-function answerOf(context: RequestState, outgoing: ClientRequest, target: Target): Promise<IncomingMessage> {
+function answerOf(context: RequestState, outgoing: ClientRequest, target: Target, failure = unreachable): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     outgoing.once('response', resolve);
-    outgoing.once('error', (error) => reject(context.ended ? error : unreachable(target, error)));
+    outgoing.once('error', (error) => reject(context.ended ? error : failure(target, error)));
     outgoing.once('upgrade', (_answer, socket) => {
       socket.destroy();
       reject(badRequest('the backend wants an upgrade that was not asked for'));
@@ -338,8 +395,11 @@ function answerOf(context: RequestState, outgoing: ClientRequest, target: Target
 /** One request and its streamed answer. `proxy`: everything passes; otherwise (logs) a refusal becomes a Status. */
 async function forward(context: RequestState, response: ServerResponse, target: Target, proxy: boolean): Promise<void> {
   const method = context.request.method ?? 'GET';
-  const outgoing = open(target, method, headersFor(context, target, proxy), context.signal);
-  const answered = answerOf(context, outgoing, target);
+  const site = proxy ? proxySite(context, target) : undefined;
+  const headers = headersFor(context, target, proxy);
+  if (site) proxyHeaders(context, target, site, headers);
+  const outgoing = open(target, method, headers, context.signal);
+  const answered = answerOf(context, outgoing, target, proxy ? unproxied : unreachable);
   if (proxy && method !== 'GET' && method !== 'HEAD') pipeline(context.request, outgoing).catch(() => undefined); // `answered` tells
   else outgoing.end();
   let answer: IncomingMessage;
@@ -352,11 +412,17 @@ async function forward(context: RequestState, response: ServerResponse, target: 
   const code = answer.statusCode ?? 502;
   if (!proxy && code >= 300) throw await refusal(answer, code);
   response.statusCode = code;
-  for (const [name, value] of Object.entries(answer.headers)) if (value !== undefined && !hopByHop.has(name)) response.setHeader(name, value);
+  for (const [name, value] of Object.entries(answer.headers)) if (value !== undefined && !hopByHop.has(name) && !(proxy && corsHeaders.has(name))) response.setHeader(name, value);
+  const page = site && await pageStreams(answer, method, site);
+  if (page) response.removeHeader('content-length');
+  if (site && answer.headers.location) {
+    const { rewriteLink } = await import('./proxy-rewrite.ts');
+    response.setHeader('location', rewriteLink(answer.headers.location, site));
+  }
   if (!proxy && !response.hasHeader('content-type')) response.setHeader('Content-Type', 'text/plain');
   response.flushHeaders();
   try {
-    await pipeline(answer, response);
+    await (page && page.length > 0 ? pipeline([answer, ...page, response]) : pipeline(answer, response));
   } catch (error) {
     if (!response.destroyed) throw error;
   }
