@@ -4,6 +4,7 @@ import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { pathSegmentErrors } from '#machinery/api/names.ts';
 import { canonicalQuantity } from '#machinery/api/quantity.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
+import { validateCronJob, validateJob } from './batch.ts';
 import { basicStrategy, keepField, setFirstGeneration } from './basic.ts';
 import type { Basics } from './basic.ts';
 import { defaultClaimSpec, defaultPodTemplate, defaultResourceList, defaultVolumeSource } from './core/pod-defaults.ts';
@@ -67,11 +68,15 @@ const others: Readonly<Record<string, Other>> = {
   } },
   'batch/jobs': { ...replicated, default: defaultJob, more: {
     prepareForCreate: prepareJob,
+    validate: validateJob,
     validateUpdate: jobUpdate,
     fieldLabels: { 'status.successful': (object) => String(at(object, 'status', 'succeeded') ?? 0) },
     fieldLabelError: (label) => `field label "${label}" not supported for Job`,
   } },
-  'batch/cronjobs': { ...replicated, default: defaultCronJob },
+  'batch/cronjobs': { ...replicated, default: defaultCronJob, more: {
+    validate: (object, { request }) => (request.info.verb === 'create' ? validateCronJob(object) : []),
+    validateUpdate: validateCronJob,
+  } },
   'autoscaling/horizontalpodautoscalers': { status: true, default: defaultAutoscaler, initialStatus: () => ({ desiredReplicas: 0 }) },
   // The rules are those of v2, which is what is stored; the request is defaulted in its own version first.
   'autoscaling/horizontalpodautoscalers/v1': { status: true, default: defaultAutoscalerV1, initialStatus: () => ({ currentReplicas: 0, desiredReplicas: 0 }) },
