@@ -246,7 +246,7 @@ function startComponents(
     if (!node) return;
     await run({
       ...defaultConfig, client: clientConfig(url, ca, credentials.proxy, 'kube-proxy'), nodeName: node.name, nodeIp: node.address,
-      clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr, podBridgeInterface: bridgeName(0),
+      clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr,
     }, signal);
   });
   later('dns', on('dns') && docker && config.nodes.length > 0, async (signal) => {
@@ -268,9 +268,6 @@ function startComponents(
   };
 }
 
-/** kubenet's name for the first node's bridge. */
-const bridgeName = (node: number): string => `cbr${node}`;
-
 async function kubeletConfig(config: ClusterConfig, name: string, address: string, index: number, client: ClientConfig, clientCa: string, serving: KeyPair, dnsIp: string): Promise<import('../node/kubelet/config.ts').KubeletConfig> {
   const { defaults } = await import('../node/kubelet/config.ts');
   return {
@@ -287,7 +284,7 @@ async function kubeletConfig(config: ClusterConfig, name: string, address: strin
     runtime: config.runtime,
     dockerHost: config.dockerHost,
     clusterId: readClusterId(config.dataDir),
-    bridgeName: bridgeName(index),
+    bridgeName: `cbr${index}`, // kubenet's name
     clusterCidr: config.clusterCidr,
     clusterDomain: config.clusterDomain,
   };

@@ -156,7 +156,7 @@ describe('[sig-node] Pods', function () {
     assert.equal(await logOf('user', { script: 'id -u; id -g; touch /x 2>&1; true', container: 'securityContext: { runAsUser: 65534, runAsGroup: 33, readOnlyRootFilesystem: true }' }), '65534\n33\ntouch: /x: Read-only file system\n');
     await k.apply(pod('root-refused', { script: 'true', container: 'securityContext: { runAsNonRoot: true }' }));
     await until('refused', async () => assert.match(await k('get pod root-refused'), /CreateContainerConfigError/));
-    const memory = await logOf('limited', { script: 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null', container: 'resources: { limits: { memory: 48Mi } }' });
+    const memory = await logOf('limited', { script: 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true', container: 'resources: { limits: { memory: 48Mi } }' });
     assert.equal(memory.trim(), String(48 * 1024 * 1024));
     await k.apply(pod('host-network', { script: 'ip -4 address show dev lo; hostname', spec: 'restartPolicy: Never\n  hostNetwork: true' }));
     await phase('host-network', 'Succeeded');

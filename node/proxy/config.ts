@@ -12,8 +12,6 @@ export interface ProxyConfig {
   clusterCidr: string;
   /** A route is added for it where none covers it. */
   serviceCidr: string;
-  /** The pods' bridge: that route goes over it once it is there, over lo until then. */
-  podBridgeInterface: string;
   masqueradeAll: boolean;
   localhostNodePorts: boolean;
   nodePortIps: string[];
@@ -28,7 +26,6 @@ export interface ProxyConfig {
 export const defaultConfig: Omit<ProxyConfig, 'client' | 'nodeName' | 'nodeIp'> = {
   clusterCidr: '',
   serviceCidr: '',
-  podBridgeInterface: '',
   masqueradeAll: false,
   localhostNodePorts: true,
   nodePortIps: [],
@@ -42,7 +39,6 @@ export const flags = {
   'node-ip': { kind: 'string', placeholder: 'IP', default: '127.0.0.1', help: 'Address of this node.' },
   'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: "Pods' addresses; traffic from elsewhere to a cluster IP is masqueraded." },
   'service-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: 'Addresses of Services; a route is added where none covers them.' },
-  'pod-bridge-interface': { kind: 'string', placeholder: 'NAME', default: '', help: "The pods' bridge; the route for Services goes over it." },
   'masquerade-all': { kind: 'boolean', default: false, help: 'Masquerade all traffic to cluster IPs.' },
   'iptables-localhost-nodeports': { kind: 'boolean', default: true, help: 'NodePorts answer on 127.0.0.1 too.' },
   'nodeport-addresses': { kind: 'list', placeholder: 'IP,…', default: [], help: 'Addresses on which NodePorts answer (default: all of the node).' },
@@ -62,7 +58,6 @@ export async function readConfig(args: readonly string[]): Promise<ProxyConfig> 
     nodeIp: values['node-ip'],
     clusterCidr: values['cluster-cidr'],
     serviceCidr: values['service-cidr'],
-    podBridgeInterface: values['pod-bridge-interface'],
     masqueradeAll: values['masquerade-all'],
     localhostNodePorts: values['iptables-localhost-nodeports'],
     nodePortIps: values['nodeport-addresses'],

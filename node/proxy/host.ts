@@ -9,11 +9,10 @@ const log = createLogger('proxy');
 const execute = promisify(execFile);
 /** Marks routes of ours (`ip route … proto`). */
 const routeProtocol = '75';
+const routeDevice = 'kube-svc0';
 
 export interface Host {
-  prepare(options: { localhostNodePorts: boolean; serviceCidr: string; nodeIp: string; podBridgeInterface?: string }, signal: AbortSignal): Promise<void>;
-  /** Looks after the route for service addresses; part of `prepare`, and to be repeated: the pods' bridge may come later. */
-  ensureRoute(options: { serviceCidr: string; nodeIp: string; podBridgeInterface?: string }, signal: AbortSignal): Promise<void>;
+  prepare(options: { localhostNodePorts: boolean; serviceCidr: string; nodeIp: string }, signal: AbortSignal): Promise<void>;
   /** Forgets UDP flows that a change of endpoints made wrong. */
   forgetFlows(before: readonly ServicePort[], now: readonly ServicePort[], signal: AbortSignal): Promise<void>;
   removeRoutes(signal: AbortSignal): Promise<void>;
@@ -49,23 +48,24 @@ export function createHost(netns?: string): Host {
     }
   }
 
-  // Rules replace the destination before the packet leaves; the route only lets it get that far, from a fitting source. Over lo a
-  // refusal of a Service without endpoints would not find back to the sender, so the pods' bridge takes it as soon as there is one.
-  async function ensureRoute({ serviceCidr, nodeIp, podBridgeInterface = '' }: { serviceCidr: string; nodeIp: string; podBridgeInterface?: string }, signal: AbortSignal): Promise<void> {
+  // Rules replace the destination before the packet leaves; the route only lets it get that far, from a fitting source. It leads to
+  // an empty bridge of ours: over lo a refusal of a Service without endpoints does not find back to a sender on the node, and over
+  // the pods' bridge they are sent redirects.
+  async function ensureRoute({ serviceCidr, nodeIp }: { serviceCidr: string; nodeIp: string }, signal: AbortSignal): Promise<void> {
     if (serviceCidr === '') return;
-    const ours = (await command(signal, 'ip', '-o', 'route', 'show', 'proto', routeProtocol)).split('\n').find((line) => line.startsWith(`${serviceCidr} `));
     const [network = ''] = serviceCidr.split('/');
-    if (ours === undefined && await command(signal, 'ip', 'route', 'get', network).then(() => true, () => false)) return; // no route is an answer
-    const bridge = podBridgeInterface !== '' && await command(signal, 'ip', 'link', 'show', 'dev', podBridgeInterface).then(() => true, () => false);
-    const device = bridge ? podBridgeInterface : 'lo';
-    if (ours?.includes(` dev ${device} `)) return;
-    const route = ['route', 'replace', serviceCidr, 'dev', device, 'proto', routeProtocol];
+    const covered = await command(signal, 'ip', 'route', 'get', network).then(() => true, () => false); // no route is an answer
+    if (covered) return;
+    const there = await command(signal, 'ip', 'link', 'show', 'dev', routeDevice).then(() => true, () => false);
+    if (!there) await command(signal, 'ip', 'link', 'add', 'name', routeDevice, 'type', 'bridge');
+    await command(signal, 'ip', 'link', 'set', routeDevice, 'up');
+    const route = ['route', 'replace', serviceCidr, 'dev', routeDevice, 'proto', routeProtocol];
     try {
       await command(signal, 'ip', ...route, 'src', nodeIp);
     } catch {
       await command(signal, 'ip', ...route); // the address is not there yet
     }
-    log.info('route added', { serviceCidr, device });
+    log.info('route added', { serviceCidr });
   }
 
   return {
@@ -82,7 +82,6 @@ export function createHost(netns?: string): Host {
         ensureRoute(route, signal),
       ]);
     },
-    ensureRoute,
 
     async forgetFlows(before, now, signal) {
       const old = new Map(before.filter(({ protocol }) => protocol === 'udp').map((port) => [`${port.name} ${port.clusterIp}`, port]));
@@ -112,6 +111,8 @@ export function createHost(netns?: string): Host {
     async removeRoutes(signal) {
       try {
         await command(signal, 'ip', 'route', 'flush', 'proto', routeProtocol);
+        const there = await command(signal, 'ip', 'link', 'show', 'dev', routeDevice).then(() => true, () => false);
+        if (there) await command(signal, 'ip', 'link', 'delete', routeDevice);
       } catch (error) {
         log.warn('routes not removed', { error });
       }

@@ -93,7 +93,6 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
 
   async function intact(own: AbortSignal): Promise<boolean> {
     try {
-      await host.ensureRoute(config, own);
       return await writer.intact(own);
     } catch (error) {
       if (!own.aborted) log.warn('rules not checked', { error });

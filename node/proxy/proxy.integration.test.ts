@@ -170,6 +170,11 @@ describe(`proxy in a network namespace${reason === undefined ? '' : ` (skipped: 
     expect(await fetchFrom(pods[0].ns, 'http://10.43.0.22/')).to.equal(undefined);
     expect(Date.now() - startedAt).to.be.lessThan(1500);
   });
+  it('refuses at once where no endpoint is, from the node too', async () => {
+    const startedAt = Date.now();
+    expect(await fetchFrom(nodeNs, 'http://10.43.0.22/')).to.equal(undefined);
+    expect(Date.now() - startedAt).to.be.lessThan(1500);
+  });
   it('keeps a client with its endpoint', async () => expect((await answers(pods[0].ns, 'http://10.43.0.23/')).size).to.equal(1));
   it('answers a NodePort from outside, on the node\'s addresses and on localhost', async () => {
     for (const [ns, url] of [[outside, 'http://192.0.2.1:30080/'], [nodeNs, `http://${nodeIp}:30080/`], [nodeNs, 'http://127.0.0.1:30080/'], [outside, 'http://192.0.2.1/'], [pods[0].ns, `http://${nodeIp}:30080/`]] as const) {
@@ -189,7 +194,7 @@ describe(`proxy in a network namespace${reason === undefined ? '' : ` (skipped: 
     await eventually(AbortSignal.timeout(3000), async () => (await fetchFrom(pods[0].ns, 'http://10.43.0.22/')) === undefined);
     expect(await inside(nodeNs, 'iptables-save', '-t', 'nat')).to.not.contain('default/empty');
   });
-  it('has a route for service addresses', async () => expect(await inside(nodeNs, 'ip', 'route')).to.match(/^10\.43\.0\.0\/16 dev lo/m));
+  it('has a route for service addresses', async () => expect(await inside(nodeNs, 'ip', 'route')).to.match(/^10\.43\.0\.0\/16 dev kube-svc0/m));
   it('comes back after another program flushed the tables', async () => {
     await inside(nodeNs, 'sh', '-c', 'iptables -t nat -F && iptables -t nat -X');
     expect(await fetchFrom(pods[0].ns, 'http://10.43.0.20/')).to.equal(undefined);

@@ -52,6 +52,12 @@ describe('buildRules()', () => {
     expect(closed.filter.get('KUBE-FIREWALL')).to.deep.equal([]);
     expect(rulesOf(readGolden('node-port'), { nodePortIps: ['10.41.0.2'] }).nat.get('KUBE-SERVICES')?.at(-1)).to.contain('-d 10.41.0.2 -j KUBE-NODEPORTS');
   });
+  it('keeps packets for loopback addresses out that come from outside, not what the node sends itself', () => {
+    expect(rulesOf(readGolden('node-port')).filter.get('KUBE-FIREWALL')).to.deep.equal([
+      '-i lo -j RETURN', '-o lo -j RETURN',
+      '-m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP',
+    ]);
+  });
   it('leaves the comments of endpoints out above 1,000 of them', () => {
     const endpoints = Array.from({ length: 1001 }, (_, i) => ({ addresses: [`10.42.${i >> 8}.${i & 255}`], conditions: { ready: true } }));
     const golden = readGolden('cluster-ip');

@@ -75,9 +75,10 @@ export function buildRules(input: RulesInput): RuleSet {
   add(nat, 'KUBE-POSTROUTING', `-j MARK --xor-mark ${masqueradeMark}`);
   add(nat, 'KUBE-POSTROUTING', `${say('kubernetes service traffic requiring SNAT')} -j MASQUERADE${input.randomFully ? ' --random-fully' : ''}`);
   add(nat, 'KUBE-MARK-MASQ', `-j MARK --or-mark ${masqueradeMark}`);
-  // route_localnet lets packets for 127.0.0.0/8 in from outside; this keeps them out.
+  // route_localnet lets packets for 127.0.0.0/8 in from outside; this keeps them out. What goes over the loopback device is the
+  // node's own, from whichever of its addresses, and Docker's port proxy answers it there without a DNAT (hostPorts of 127.0.0.1).
   filter.set(firewallChain, guarded
-    ? [`${say('block incoming localnet connections')} -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`] : []);
+    ? ['-i lo -j RETURN', '-o lo -j RETURN', `${say('block incoming localnet connections')} -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`] : []);
 
   const endpoints = input.ports.reduce((sum, port) => sum + port.endpoints.length, 0);
   for (const port of input.ports) addPort(rules, port, input, endpoints <= largeCluster);

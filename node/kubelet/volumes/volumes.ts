@@ -102,6 +102,7 @@ export function createVolumes(rootDir: string): Volumes {
     async setUp(pod, input) {
       const uid = podUid(pod);
       await mkdir(join(podDir(uid), 'volumes'), { recursive: true, mode: 0o750 });
+      let failure: VolumeError | undefined; // one volume's trouble keeps none of the others from being updated
       for (const volume of pod.spec?.volumes ?? []) {
         try {
           const path = pathOf(uid, volume);
@@ -118,9 +119,10 @@ export function createVolumes(rootDir: string): Volumes {
             if (files) await writeAtomically(path, files, Date.now());
           }
         } catch (error) {
-          throw new VolumeError(volume.name, error);
+          failure ??= new VolumeError(volume.name, error);
         }
       }
+      if (failure) throw failure;
     },
     canChange: (pod) => (pod.spec?.volumes ?? []).some((volume) => volume.configMap ?? volume.secret ?? volume.projected ?? volume.downwardAPI),
     async mountsOf(pod, container, expand) {
