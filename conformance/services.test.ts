@@ -124,7 +124,7 @@ describe('[sig-network] Services and DNS', function () {
   it('DNS should provide DNS for services [Conformance]', async () => {
     const address = await ip('web');
     for (const name of ['web', `web.${k.namespace}`, `web.${k.namespace}.svc`, `web.${k.namespace}.svc.cluster.local`]) {
-      assert.include(await inPod(`ping -c 1 -w 1 ${name} | head -n 1`), `(${address})`, name); // through the search list
+      assert.include(await inPod(`ping -c 1 -w 1 -W 1 ${name} | head -n 1`), `(${address})`, name); // through the search list
     }
     assert.include(await lookup('kubernetes.default.svc.cluster.local'), 'Address: 10.43.0.1\n');
     assert.match(await lookup(`_http._tcp.web.${k.namespace}.svc.cluster.local`, '-type=srv'), new RegExp(`service = 0 \\d+ 80 web\\.${k.namespace}\\.svc\\.cluster\\.local`));
