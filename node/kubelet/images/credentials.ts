@@ -2,17 +2,16 @@
 import type { Secret } from '#machinery/api/object.ts';
 import type { RegistryCredentials } from '../runtime/runtime.ts';
 
-/** The registry a name speaks of; the engine's own when it names none. */
+/** The registry a name speaks of; '' when it names none: then it is the engine's own. */
 export function registryOf(image: string): string {
   const [first = ''] = image.split('/');
-  return image.includes('/') && (first.includes('.') || first.includes(':') || first === 'localhost') ? first : 'docker.io';
+  return image.includes('/') && (first.includes('.') || first.includes(':') || first === 'localhost') ? first : '';
 }
 
 /** What the secrets offer for the image; a longer path in a secret beats a shorter one. Throws on a secret that cannot be read. */
 export function credentialsFor(image: string, secrets: readonly Secret[]): RegistryCredentials[] {
   const offers: { path: string; credentials: RegistryCredentials }[] = [];
   const registry = registryOf(image);
-  const full = image.startsWith(`${registry}/`) ? image : `${registry}/${image}`;
   for (const secret of secrets) {
     const text = secret.data?.['.dockerconfigjson'] ?? secret.data?.['.dockercfg'];
     if (text === undefined) continue;
@@ -20,8 +19,10 @@ export function credentialsFor(image: string, secrets: readonly Secret[]): Regis
     const auths = (secret.data?.['.dockerconfigjson'] === undefined ? parsed : parsed.auths ?? {}) as Record<string, { username?: string; password?: string; auth?: string }>;
     for (const [server, entry] of Object.entries(auths)) {
       let path = server.replace(/^https?:\/\//, '').replace(/\/(v1|v2)?\/?$/, '');
-      if (path === 'index.docker.io') path = 'docker.io';
-      if (full !== path && !full.startsWith(`${path}/`)) continue;
+      // Engines log in to their own registry under a host that begins with index.; images name it without, or not at all.
+      const own = path.startsWith('index.');
+      if (own) path = path.slice('index.'.length);
+      if (!(own && registry === '') && image !== path && !image.startsWith(`${path}/`)) continue;
       const [username = '', ...password] = entry.auth ? Buffer.from(entry.auth, 'base64').toString().split(':') : [entry.username, entry.password ?? ''];
       offers.push({ path, credentials: { username, password: password.join(':'), serverAddress: server } });
     }

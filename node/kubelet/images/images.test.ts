@@ -15,10 +15,13 @@ describe('credentialsFor()', () => {
     const found = credentialsFor('r.example/team/x:1', [secret({ 'r.example': { auth: Buffer.from('u:p:q').toString('base64') }, 'https://r.example/team': { username: 'v', password: 'w' }, 'other.example': { username: 'n' } })]);
     expect(found.map(({ username, password }) => `${username} ${password}`)).to.deep.equal(['v w', 'u p:q']);
   });
-  it('knows the default registry', () => {
-    expect(registryOf('nginx')).to.equal('docker.io');
-    expect(registryOf('team/nginx')).to.equal('docker.io');
+  it('leaves an image without a registry to the engine, with the credentials of its own', () => {
+    expect(registryOf('nginx')).to.equal('');
+    expect(registryOf('team/nginx')).to.equal('');
     expect(registryOf('localhost/x')).to.equal('localhost');
+    const secrets = [secret({ 'https://index.own.example/v1/': { username: 'own', password: 'p' }, 'r.example': { username: 'other', password: 'p' } })];
+    for (const image of ['nginx', 'team/nginx', 'own.example/team/nginx']) expect(credentialsFor(image, secrets).map(({ username }) => username), image).to.deep.equal(['own']);
+    expect(credentialsFor('r.example/x', secrets).map(({ username }) => username)).to.deep.equal(['other']);
   });
   it('throws on a secret that is no JSON', () => expect(() => credentialsFor('x', [{ metadata: {}, data: { '.dockercfg': 'AAAA' } }])).to.throw());
 });
