@@ -47,7 +47,8 @@ describe('pki', () => {
     try {
       execFileSync('openssl', ['version'], { stdio: 'ignore' });
     } catch {
-      this.skip(); // openssl is not installed
+      if (this.test) this.test.title += ' (skipped: openssl is not installed)';
+      this.skip();
     }
     const folder = mkdtempSync(join(tmpdir(), 'proa-pki-'));
     try {

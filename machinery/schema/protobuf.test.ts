@@ -73,7 +73,10 @@ describe('protobuf', () => {
   });
 
   it('golden samples decode to their JSON and encode to the same bytes', function () {
-    if (!existsSync(golden)) this.skip(); // the samples are not part of the project
+    if (!existsSync(golden)) {
+      if (this.test) this.test.title += ' (skipped: the samples are not part of the project)';
+      this.skip();
+    }
     const differing: string[] = [];
     for (const file of readdirSync(golden).filter((name) => name.endsWith('.pb'))) {
       const bytes = readFileSync(join(golden, file));

@@ -106,7 +106,10 @@ describe(`proxy in a network namespace${reason === undefined ? '' : ` (skipped: 
   let running: Promise<void> | undefined;
 
   before(async function () {
-    if (reason !== undefined) this.skip();
+    if (reason !== undefined) {
+      if (this.test?.parent) this.test.parent.title += ` (skipped: ${reason})`;
+      this.skip();
+    }
     folder = mkdtempSync(join(tmpdir(), 'proxy-test-'));
     for (const ns of [nodeNs, outside, ...pods.map((pod) => pod.ns)]) await execute('ip', ['netns', 'add', ns]);
     await inside(nodeNs, 'sh', '-c', `ip link set lo up && ip addr add ${nodeIp}/32 dev lo && ip link add cbr0 type bridge && ip addr add 10.42.0.1/24 dev cbr0 && ip link set cbr0 up && echo 1 > /proc/sys/net/ipv4/ip_forward`);

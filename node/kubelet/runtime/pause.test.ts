@@ -9,7 +9,10 @@ import { pauseElf, tarOf } from './pause.ts';
 describe('pauseElf()', () => {
   it('waits, and ends with 0 on SIGTERM', async function () {
     const arch = process.arch;
-    if (arch !== 'x64' && arch !== 'arm64') return this.skip();
+    if (arch !== 'x64' && arch !== 'arm64') {
+      if (this.test) this.test.title += ` (skipped: no program for ${arch})`;
+      return this.skip();
+    }
     const dir = mkdtempSync(join(tmpdir(), 'pause-'));
     try {
       writeFileSync(join(dir, 'pause'), pauseElf(arch), { mode: 0o755 });
