@@ -18,6 +18,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'cluster': ['machinery', 'apiserver', 'scheduler', 'controllers', 'node'],
   'conformance': ['machinery', 'cluster'],
   'bench': ['machinery', 'cluster'],
+  'soak': ['machinery', 'apiserver', 'cluster', 'bench'],
 };
 
 /** Packages that only one place may load, because they are large or because they are that place's secret. */
