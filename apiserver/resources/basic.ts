@@ -2,7 +2,7 @@
 // its status, generation, and the flags for PUT. Kinds add their defaults and rules to it.
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { Strategy } from './resource.ts';
-import { isObject } from './values.ts';
+import { isObject, need, setMissing } from './values.ts';
 
 export interface Basics {
   /** Has a status subresource: clients of the main resource cannot set status. */
@@ -38,6 +38,12 @@ export function setFirstGeneration(object: KubeObject, generation: 'spec' | 'non
   const metadata = object.metadata ??= {};
   if (generation === 'spec') metadata.generation = 1;
   else delete metadata.generation;
+}
+
+/** Fields of a status that are always written, even when they are zero. */
+export function zeroStatus(object: Record<string, unknown>, fields: readonly string[]): void {
+  const status = need(object, 'status');
+  for (const field of fields) setMissing(status, field, 0);
 }
 
 /** For writes of the main resource. */

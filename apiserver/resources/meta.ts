@@ -1,6 +1,6 @@
 // Rules for metadata, the same for every kind. Order and texts: apimachinery's api/validation/objectmeta.go; the values in
 // errors are what upstream shows.
-import { dns1123LabelErrors, dns1123SubdomainErrors, labelValueErrors, maskTrailingDash, qualifiedNameErrors } from '#machinery/api/names.ts';
+import { dns1123LabelErrors, dns1123SubdomainErrors, labelValueErrors, maskTrailingDash, pathSegmentErrors, qualifiedNameErrors } from '#machinery/api/names.ts';
 import type { ObjectMeta } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { asObject, entries, forbiddenField, invalidAll, invalidField, notNegative, objects, required, same, strings, text, tooLong } from './values.ts';
@@ -9,6 +9,7 @@ export type NameFunction = (name: string, prefix: boolean) => string[];
 
 export const nameIsSubdomain: NameFunction = (name, prefix) => dns1123SubdomainErrors(prefix ? maskTrailingDash(name) : name);
 export const nameIsLabel: NameFunction = (name, prefix) => dns1123LabelErrors(prefix ? maskTrailingDash(name) : name);
+export const pathSegmentName: NameFunction = (name, prefix) => pathSegmentErrors(name, prefix);
 
 const annotationBytes = 256 * 1024;
 const standardFinalizers = new Set(['kubernetes', 'orphan', 'foregroundDeletion']);

@@ -1,13 +1,13 @@
 // Kinds whose rules are little more than data: defaults, what a write may change, generation. Their validation checks
 // metadata (by the handlers) and nothing else yet. Defaults: upstream's pkg/apis/<group>/<version>/defaults.go.
 import { isIP, isIPv6, SocketAddress } from 'node:net';
-import { pathSegmentErrors } from '#machinery/api/names.ts';
 import { canonicalQuantity } from '#machinery/api/quantity.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { validateCronJob, validateJob } from './batch.ts';
-import { basicStrategy, keepField, setFirstGeneration } from './basic.ts';
+import { basicStrategy, keepField, setFirstGeneration, zeroStatus } from './basic.ts';
 import type { Basics } from './basic.ts';
-import { defaultClaimSpec, defaultPodTemplate, defaultResourceList, defaultVolumeSource } from './core/pod-defaults.ts';
+import { defaultClaimSpec, defaultPodTemplate, defaultResourceList } from './core/pod-defaults.ts';
+import { pathSegmentName } from './meta.ts';
 import type { NameFunction } from './meta.ts';
 import { scaleOf } from './scale.ts';
 import type { Strategy } from './resource.ts';
@@ -18,8 +18,6 @@ interface Other extends Basics {
   default?: (object: Obj) => void;
   more?: Partial<Strategy>;
 }
-
-export const pathSegmentName: NameFunction = (name, prefix) => pathSegmentErrors(name, prefix);
 
 /** Addresses are the names of IPAddress objects, each in its one canonical form. */
 const addressName: NameFunction = (name) => {
@@ -32,40 +30,10 @@ const addressName: NameFunction = (name) => {
 const replicated = { status: true, generation: 'spec' } as const;
 const noPut = { unconditionalUpdate: false } as const;
 
-/** Fields of a status that upstream always writes, even when they are zero. */
-export function zeroStatus(object: Obj, fields: readonly string[]): void {
-  const status = need(object, 'status');
-  for (const field of fields) setMissing(status, field, 0);
-}
-
 const others: Readonly<Record<string, Other>> = {
   'apps/statefulsets': { ...replicated, default: defaultStatefulSet, more: { scale: scaleOf('spec.selector'), validateUpdate: statefulSetUpdate } },
   'apps/daemonsets': { ...replicated, default: defaultDaemonSet, more: { validateUpdate: (object, old) => unchanged('spec.selector', at(object, 'spec', 'selector'), at(old, 'spec', 'selector')) } },
   'apps/controllerrevisions': { more: { validateUpdate: (object, old) => unchanged('data', object['data'], old['data']) } },
-  '/replicationcontrollers': { ...replicated, default: defaultReplicationController, more: {
-    scale: scaleOf('spec.selector'),
-    fieldLabels: { 'status.replicas': (object) => String(at(object, 'status', 'replicas') ?? 0) },
-    fieldLabelError: (label) => `field label not supported: ${label}`,
-  } },
-  '/podtemplates': { generation: 'spec', default: (object) => defaultPodTemplate(need(object, 'template')) },
-  '/limitranges': { createOnUpdate: true, default: defaultLimitRange },
-  '/resourcequotas': { status: true, default: (object) => {
-    defaultResourceList(at(object, 'spec', 'hard'));
-    defaultResourceList(at(object, 'status', 'hard'));
-    defaultResourceList(at(object, 'status', 'used'));
-    setMissing(object, 'spec', {});
-    setMissing(object, 'status', {});
-  } },
-  '/persistentvolumes': {
-    status: true, default: defaultPersistentVolume,
-    initialStatus: (_, now) => ({ phase: 'Pending', lastPhaseTransitionTime: new Date(now).toISOString().replace(/\.\d+Z$/, 'Z') }),
-  },
-  '/persistentvolumeclaims': { status: true, initialStatus: () => ({ phase: 'Pending' }), default: (object) => {
-    defaultClaimSpec(need(object, 'spec'));
-    setEmpty(need(object, 'status'), 'phase', 'Pending');
-    defaultResourceList(at(object, 'status', 'capacity'));
-    defaultResourceList(at(object, 'status', 'allocatedResources'));
-  } },
   'batch/jobs': { ...replicated, default: defaultJob, more: {
     prepareForCreate: prepareJob,
     validate: validateJob,
@@ -271,44 +239,6 @@ function defaultDaemonSet(object: Obj): void {
   setMissing(spec, 'revisionHistoryLimit', 10);
   defaultPodTemplate(need(spec, 'template'));
   zeroStatus(object, ['currentNumberScheduled', 'numberMisscheduled', 'desiredNumberScheduled', 'numberReady']);
-}
-
-function defaultReplicationController(object: Obj): void {
-  const spec = need(object, 'spec');
-  const labels = asObject(at(spec, 'template', 'metadata', 'labels'));
-  if (labels && Object.keys(labels).length > 0) {
-    if (entries(spec['selector']).length === 0) spec['selector'] = { ...labels };
-    const metadata = need(object, 'metadata');
-    if (entries(metadata['labels']).length === 0) metadata['labels'] = { ...labels };
-  }
-  setMissing(spec, 'replicas', 1);
-  if (isObject(spec['template'])) defaultPodTemplate(spec['template']);
-  zeroStatus(object, ['replicas']);
-}
-
-function defaultLimitRange(object: Obj): void {
-  for (const limit of objects(at(object, 'spec', 'limits'))) {
-    for (const field of ['max', 'min', 'default', 'defaultRequest', 'maxLimitRequestRatio']) defaultResourceList(limit[field]);
-    if (limit['type'] !== 'Container') continue;
-    fill(limit, 'default', limit['max']);
-    fill(limit, 'defaultRequest', limit['default']);
-    fill(limit, 'defaultRequest', limit['min']);
-  }
-}
-function fill(object: Obj, field: string, from: unknown): void {
-  for (const [name, value] of entries(from)) setMissing(need(object, field), name, value);
-}
-
-function defaultPersistentVolume(object: Obj): void {
-  const spec = need(object, 'spec');
-  setEmpty(need(object, 'status'), 'phase', 'Pending');
-  setEmpty(spec, 'persistentVolumeReclaimPolicy', 'Retain');
-  setMissing(spec, 'volumeMode', 'Filesystem');
-  defaultResourceList(spec['capacity']);
-  for (const name in spec) {
-    const source = asObject(spec[name]);
-    if (source) defaultVolumeSource(name, source);
-  }
 }
 
 function defaultJob(object: Obj): void {

@@ -9,9 +9,15 @@ import { leaseStrategy } from './coordination/lease.ts';
 import { configMapStrategy } from './core/configmap.ts';
 import { endpointsStrategy } from './core/endpoints.ts';
 import { eventStrategy } from './core/event.ts';
+import { limitRangeStrategy } from './core/limitrange.ts';
 import { namespaceStrategy } from './core/namespace.ts';
 import { nodeStrategy } from './core/node.ts';
+import { persistentVolumeStrategy } from './core/persistentvolume.ts';
+import { persistentVolumeClaimStrategy } from './core/persistentvolumeclaim.ts';
 import { podStrategy } from './core/pod.ts';
+import { podTemplateStrategy } from './core/podtemplate.ts';
+import { replicationControllerStrategy } from './core/replicationcontroller.ts';
+import { resourceQuotaStrategy } from './core/resourcequota.ts';
 import { secretStrategy } from './core/secret.ts';
 import { serviceStrategy } from './core/service.ts';
 import { serviceAccountStrategy } from './core/serviceaccount.ts';
@@ -36,6 +42,12 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'events': eventStrategy(eventTtl, ''),
     'events.events.k8s.io': eventStrategy(eventTtl, 'events.k8s.io'),
     'endpoints': endpointsStrategy,
+    'replicationcontrollers': replicationControllerStrategy,
+    'podtemplates': podTemplateStrategy,
+    'limitranges': limitRangeStrategy,
+    'resourcequotas': resourceQuotaStrategy,
+    'persistentvolumes': persistentVolumeStrategy,
+    'persistentvolumeclaims': persistentVolumeClaimStrategy,
     'deployments.apps': deploymentStrategy,
     'replicasets.apps': replicaSetStrategy,
     'endpointslices.discovery.k8s.io': endpointSliceStrategy,

@@ -1,7 +1,6 @@
 // ReplicaSets.
-import { basicStrategy } from '../basic.ts';
+import { basicStrategy, zeroStatus } from '../basic.ts';
 import { defaultPodTemplate } from '../core/pod-defaults.ts';
-import { zeroStatus } from '../others.ts';
 import type { Strategy } from '../resource.ts';
 import { scaleOf } from '../scale.ts';
 import { asObject, at, need, setMissing, unchanged } from '../values.ts';

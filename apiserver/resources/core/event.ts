@@ -4,9 +4,8 @@ import { dns1123SubdomainErrors, qualifiedNameErrors } from '#machinery/api/name
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy } from '../basic.ts';
-import { nameIsSubdomain } from '../meta.ts';
+import { nameIsSubdomain, pathSegmentName } from '../meta.ts';
 import type { NameFunction } from '../meta.ts';
-import { pathSegmentName } from '../others.ts';
 import type { Strategy } from '../resource.ts';
 import { at, integer, invalidAll, invalidField, isEmpty, isObject, required, same, text, unchanged } from '../values.ts';
 import type { Obj } from '../values.ts';
