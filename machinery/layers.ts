@@ -17,7 +17,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'machinery/stream': ['machinery/base'],
   'cluster': ['machinery', 'apiserver', 'scheduler', 'controllers', 'node'],
   'conformance': ['machinery', 'cluster'],
-  'bench': ['machinery', 'cluster'],
+  'bench': ['machinery', 'cluster', 'conformance'],
   'soak': ['machinery', 'apiserver', 'cluster', 'bench'],
 };
 
