@@ -30,13 +30,12 @@ import { RequestMetrics } from './metrics.ts';
 import type { OpenApi } from './openapi/openapi.ts';
 import { builtinRows } from './resources/registry.ts';
 import { startServer } from './server.ts';
-import { runCompaction } from './storage/compaction.ts';
+import { compactionIntervalMs, runCompaction } from './storage/compaction.ts';
 import { openSqlite } from './storage/sqlite.ts';
 import type { Storage } from './storage/storage.ts';
 import { createWatchCache } from './storage/watch-cache.ts';
 
 const log = createLogger('apiserver');
-const compactEveryMs = 300_000;
 
 async function openStorage(config: ApiserverConfig): Promise<Storage> {
   const { storage } = config;
@@ -118,7 +117,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const ready = bootstrap(steps, health, inner);
     ready.catch(() => undefined); // reported through `ready` and `stopped`
 
-    const compacting = runCompaction(storage, compactEveryMs, inner);
+    const compacting = runCompaction(storage, config.compactionIntervalMs ?? compactionIntervalMs, inner);
     const stopped = (async () => {
       const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
       try {

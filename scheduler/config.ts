@@ -1,6 +1,6 @@
 // What a scheduler needs to know. Flags bear upstream's names; in one process the same type is filled without files.
 import type { ClientConfig } from '#machinery/client/types.ts';
-import { parseFlags, UsageError, type FlagTable } from '#machinery/base/flags.ts';
+import { durationMs, UsageError, parseFlags, type FlagTable } from '#machinery/base/flags.ts';
 
 export interface SchedulerConfig {
   client: ClientConfig;
@@ -39,15 +39,6 @@ export const flags = {
   'leader-elect-renew-deadline': { kind: 'string', placeholder: 'DURATION', default: '10s', help: 'How long the leader tries to renew before it gives up.' },
   'leader-elect-retry-period': { kind: 'string', placeholder: 'DURATION', default: '2s', help: 'Pause between attempts.' },
 } as const satisfies FlagTable;
-
-/** `15s`, `500ms`, `1m30s`; UsageError otherwise. */
-export function durationMs(flag: string, text: string): number {
-  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw new UsageError(`--${flag} takes a duration such as 15s, not "${text}"`);
-  let sum = 0;
-  for (const [, amount = '0', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) sum += Number(amount) * (units[unit] ?? 0);
-  return sum;
-}
 
 /** Throws UsageError on flags that cannot be taken, Error on a kubeconfig that cannot be read. */
 export async function readConfig(args: readonly string[]): Promise<SchedulerConfig> {

@@ -3,30 +3,35 @@ import { systemClock, type Clock } from '#machinery/base/clock.ts';
 import { createLogger, type Logger } from '#machinery/base/log.ts';
 import type { Storage } from './storage.ts';
 
-/** What the watch cache keeps too: clients that come back within this find their revision. */
-export const keepHistoryMs = 600_000;
+/** Upstream's default of --etcd-compaction-interval. */
+export const compactionIntervalMs = 300_000;
 
 /**
- * Looks at the revision every `everyMs` and compacts to the one that was current ten minutes ago. Several API servers on
- * one etcd may all do this. Ends without an error on the signal; engine trouble is logged and tried again.
+ * Looks at the revision twenty times an interval and compacts to the one that was current 1.8 intervals ago: what is older
+ * than two intervals is surely gone (clients wait that long for a continue token to expire), and with the default clients that
+ * come back after nine minutes still find their revision. Several API servers on one etcd may all do this. An interval of
+ * 0 forgets nothing. Ends without an error on the signal; engine trouble is logged and tried again.
  */
-export async function runCompaction(storage: Storage, everyMs: number, signal: AbortSignal, clock: Clock = systemClock, log: Logger = createLogger('storage')): Promise<void> {
+export async function runCompaction(storage: Storage, intervalMs: number, signal: AbortSignal, clock: Clock = systemClock, log: Logger = createLogger('storage')): Promise<void> {
+  if (intervalMs === 0) return;
   let marks: { time: number; revision: bigint }[] = [];
+  let compacted = 0n;
   while (!signal.aborted) {
     try {
       const now = clock.now();
       marks.push({ time: now, revision: await storage.revision() });
-      const old = marks.filter(({ time }) => now - time >= keepHistoryMs);
-      const newestOld = old.at(-1);
-      if (newestOld) {
-        if (newestOld.revision > (await storage.compactedRevision())) await storage.compact(newestOld.revision);
-        marks = marks.slice(old.length);
+      const old = marks.filter(({ time }) => now - time >= intervalMs * 1.8);
+      marks = marks.slice(old.length);
+      const revision = old.at(-1)?.revision ?? 0n;
+      if (revision > compacted) {
+        await storage.compact(revision);
+        compacted = revision;
       }
     } catch (error) {
       log.warn('compaction failed; trying again later', { error });
     }
     try {
-      await clock.sleep(everyMs, signal);
+      await clock.sleep(intervalMs / 20, signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }

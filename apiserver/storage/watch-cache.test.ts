@@ -10,7 +10,6 @@ import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { CachedResource, CacheEvent, CacheWatch, ResourceCache, WatchCache } from './cache.ts';
 import { SlowWatchError } from './cache-watch.ts';
-import { runCompaction } from './compaction.ts';
 import { compareKeys } from './keys.ts';
 import { openSqlite } from './sqlite.ts';
 import { CompactedError, StorageUnavailableError, type Storage } from './storage.ts';
@@ -459,27 +458,6 @@ describe('createWatchCache()', () => {
     );
   });
 
-  it('runCompaction() keeps ten minutes and survives engine trouble', async () => {
-    let now = 0;
-    const marks: bigint[] = [];
-    const faulty = faultyStorage(storage);
-    const own = new AbortController();
-    const clock = {
-      now: () => now,
-      sleep: async (ms: number): Promise<void> => {
-        now += ms;
-        faulty.fail = now === 240_000 ? new StorageUnavailableError('gone') : undefined;
-        await put('/registry/pods/a/hot', { now });
-        marks.push(await storage.revision());
-        if (marks.length === 5) own.abort();
-      },
-    };
-    const lines: string[] = [];
-    await runCompaction(faulty, 240_000, own.signal, clock, createLogger('test', {}, (line) => lines.push(line)));
-    expect(lines.filter((line) => line.includes('compaction failed'))).to.have.length(1);
-    // Seen at 0, not at 4 (it failed), at 8, 12 and 16 minutes: at the last one only the first mark is ten minutes old.
-    expect(await storage.compactedRevision()).to.equal(1n);
-  });
 });
 
 interface FaultyStorage extends Storage {

@@ -52,6 +52,16 @@ export function parseFlags<const T extends FlagTable>(table: T, args: readonly s
   return values as FlagValues<T>; // every row was set above, by its own kind
 }
 
+/** The value of a duration flag: `15s`, `500ms`, `1m30s`, `0`; UsageError otherwise. */
+export function durationMs(flag: string, text: string): number {
+  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  if (text === '0') return 0;
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw new UsageError(`--${flag} takes a duration such as 15s, not "${text}"`);
+  let sum = 0;
+  for (const [, amount = '0', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) sum += Number(amount) * (units[unit] ?? 0);
+  return sum;
+}
+
 function read(name: string, flag: Flag, text: string | undefined, before: unknown): unknown {
   if (flag.kind === 'boolean') {
     if (text === undefined || text === 'true') return true;
