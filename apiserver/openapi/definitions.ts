@@ -66,7 +66,7 @@ export function createDefinitions(options: {
     if (type.isObject) {
       for (const name of ['apiVersion', 'kind']) properties[name] = { ...describe(texts[name]), type: 'string' };
     }
-    for (const field of type.fields.values()) properties[field.name] = propertyOf(type, field, texts[field.name]);
+    for (const field of type.fields.values()) properties[field.name] = propertyOf(type, field, texts[field.name] ?? (type.shortName === undocumented ? undefined : summaryOf(field)));
     const required = [...type.fields.values()].filter((field) => field.required).map((field) => field.name);
     const kinds = kindsOf(type);
     return {
@@ -76,6 +76,7 @@ export function createDefinitions(options: {
       ...(bare.has(type.shortName) && type.fields.size === 0 ? {} : { type: 'object' }),
       ...(kinds.length > 0 ? { 'x-kubernetes-group-version-kind': kinds } : {}),
       ...(type.atomic ? { 'x-kubernetes-map-type': 'atomic' } : {}),
+      ...(type.union ? { 'x-kubernetes-unions': [unionOf(type)] } : {}),
     };
   }
 
@@ -89,7 +90,7 @@ export function createDefinitions(options: {
   }
 
   function propertyOf(type: Type, field: Field, doc: string | undefined): JsonSchema {
-    const description = describe(doc ?? summaryOf(field));
+    const description = describe(doc);
     const extensions = extensionsOf(field);
     const fallback = field.default !== undefined ? { default: field.default } : {};
     switch (field.shape) {
@@ -100,7 +101,8 @@ export function createDefinitions(options: {
         const value = valueOf(type, field);
         const zero = version === 3 && field.default === undefined ? zeroOf(field) : {};
         const siblings = { ...description, ...extensions, ...(version === 3 ? fallback : {}), ...zero };
-        return '$ref' in value && version === 3 ? { allOf: [value], ...siblings } : { ...value, ...siblings };
+        // A reference admits no siblings in version 3.
+        return '$ref' in value && version === 3 && Object.keys(siblings).length > 0 ? { allOf: [value], ...siblings } : { ...value, ...siblings };
       }
     }
   }
@@ -119,6 +121,9 @@ export function createDefinitions(options: {
 
   return { refTo, add, all: () => Object.fromEntries([...made].sort(([a], [b]) => a < b ? -1 : 1)) };
 }
+
+/** Its fields are those of JSON Schema and have no texts anywhere; one that only refers has no siblings then. */
+const undocumented = 'JSONSchemaProps';
 
 /** Kinds that the facts do not list as objects. */
 const alwaysKinds: ReadonlySet<string> = new Set(['WatchEvent']);
@@ -163,6 +168,14 @@ function namedScalar(field: Field, owner: Type, version: OpenApiVersion): { name
   }
 }
 
+
+/** Members by the Go names that a discriminator has as values. */
+function unionOf(type: Type): JsonSchema {
+  const all = [...type.fields.values()];
+  const discriminator = all.find((field) => field.discriminator)?.name;
+  const members = all.filter((field) => !field.discriminator).map(({ name }) => [name, name.charAt(0).toUpperCase() + name.slice(1)]);
+  return { ...(discriminator === undefined ? {} : { discriminator }), 'fields-to-discriminateBy': Object.fromEntries(members) };
+}
 
 function extensionsOf(field: Field): JsonSchema {
   return {

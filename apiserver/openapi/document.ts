@@ -6,7 +6,7 @@ import type { ResourceRow } from '../resources/resource.ts';
 import { createDefinitions, customDefinitionName } from './definitions.ts';
 import type { Definitions, JsonSchema, OpenApiVersion } from './definitions.ts';
 import { groupVersionPath, pathsOf, tagOf } from './operations.ts';
-import type { Body, GroupVersionKind, Operation, Parameter, PathItem } from './operations.ts';
+import type { Body, GroupVersionKind, Operation, OtherDocument, Parameter, PathItem } from './operations.ts';
 
 /** The schema of a custom resource as its definition publishes it: `openAPIV3Schema` of the version, or undefined. */
 export type CustomSchema = (row: ResourceRow) => object | undefined;
@@ -19,6 +19,8 @@ export interface Sources {
   customSchema: CustomSchema;
   /** Shown as the document's version. */
   serverVersion: string;
+  /** What is served beside resources and belongs into this document. */
+  others?: readonly OtherDocument[];
 }
 
 const security = { BearerToken: { description: 'Bearer Token authentication', in: 'header', name: 'authorization', type: 'apiKey' } } as const;
@@ -38,6 +40,7 @@ export function document(version: OpenApiVersion, rows: readonly ResourceRow[], 
     seen.add(groupVersion);
     for (const item of own) paths[item.path] = pathItem(item, tagOf(row), refer, version);
   }
+  for (const { item, tag } of sources.others ?? []) paths[item.path] = pathItem(item, tag, refer, version);
   const info = { title: 'Kubernetes', version: sources.serverVersion };
   const sorted = Object.fromEntries(Object.entries(paths).sort(([a], [b]) => a < b ? -1 : 1));
   if (version === 2) {
@@ -57,6 +60,7 @@ function referrer(definitions: Definitions, rows: readonly ResourceRow[], { sche
   };
   return function refer(body: Body): JsonSchema {
     if (body === 'text') return { type: 'string' };
+    if (body === 'version') return definitions.add('io.k8s.apimachinery.pkg.version.Info', versionDefinition(version));
     // A patch is any object; the types that a patch may have differ by its content type.
     if (body.kind === 'Patch') return definitions.add('io.k8s.apimachinery.pkg.apis.meta.v1.Patch', { description: 'A patch of the kind that the content type names.', type: 'object' });
     const type = schema.typeFor(body.group, body.version, body.kind);
@@ -79,6 +83,13 @@ function referrer(definitions: Definitions, rows: readonly ResourceRow[], { sche
     const own = version === 2 ? lowered(published) as JsonSchema : published;
     return definitions.add(name, { ...own, type: 'object', properties: { ...typeMeta, ...own['properties'] as object | undefined, metadata }, ...kinds });
   };
+}
+
+const versionMembers = ['buildDate', 'compiler', 'emulationMajor', 'emulationMinor', 'gitCommit', 'gitTreeState', 'gitVersion', 'goVersion', 'major', 'minCompatibilityMajor', 'minCompatibilityMinor', 'minor', 'platform'] as const;
+function versionDefinition(version: OpenApiVersion): JsonSchema {
+  const required = versionMembers.filter((name) => !/^(emulation|minCompat)/.test(name));
+  const text = (name: string): JsonSchema => ({ type: 'string', ...(version === 3 && required.some((one) => one === name) ? { default: '' } : {}) });
+  return { description: 'Which API level this is, and which program serves it.', type: 'object', properties: Object.fromEntries(versionMembers.map((name) => [name, text(name)])), required };
 }
 
 /** What version 2 cannot say is left out, as upstream does, so that older clients do not refuse what newer ones take. */
@@ -124,9 +135,10 @@ function operation3(one: Operation, tag: string, refer: Refer): object {
 function operation2(one: Operation, tag: string, refer: Refer): object {
   const body = one.body && { in: 'body', name: 'body', ...(one.body.required ? { required: true } : {}), schema: refer(one.body.of) };
   const parameters = [...(body ? [body] : []), ...one.parameters.map((entry) => parameter(entry, 2))];
+  const consumes = one.body?.contentTypes ?? one.consumes ?? ['*/*'];
   return {
     ...common(one, tag),
-    consumes: one.body?.contentTypes ?? ['*/*'],
+    ...(consumes.length > 0 ? { consumes } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
     produces: one.contentTypes,
     responses: {

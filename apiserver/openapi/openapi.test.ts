@@ -53,6 +53,25 @@ describe('createOpenApi()', () => {
       expect(schemas['io.k8s.api.core.v1.ServicePort']?.['properties']?.['protocol']).to.deep.include({ default: 'TCP', enum: ['SCTP', 'TCP', 'UDP'] });
       expect(schemas['io.k8s.apimachinery.pkg.util.intstr.IntOrString']).to.deep.include({ format: 'int-or-string', oneOf: [{ type: 'integer' }, { type: 'string' }] });
     });
+    it('describes discovery, the version and the documents for verifiers of tokens, each apart', async () => {
+      const index = await getJson('/openapi/v3');
+      expect(Object.keys(index['paths'] as Json)).to.include.members(['api', 'apis', 'apis/apps', 'version', 'openid/v1/jwks', '.well-known/openid-configuration']);
+      const apps = await getJson('/openapi/v3/apis/apps');
+      expect(Object.keys(apps['paths'] as Json)).to.deep.equal(['/apis/apps/']);
+      expect(Object.keys(apps['components']?.['schemas'] as Json)).to.include('io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup');
+      const version = (await getJson('/openapi/v3/version'))['components']?.['schemas']?.['io.k8s.apimachinery.pkg.version.Info'];
+      expect(version?.['required']).to.include('gitVersion').and.not.include('emulationMajor');
+    });
+    it('lists the types that every group has for the group of the document only', async () => {
+      const apps = await getJson('/openapi/v3/apis/apps/v1');
+      const options = apps['components']?.['schemas']?.['io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions'];
+      expect(options?.['x-kubernetes-group-version-kind']).to.deep.equal([{ group: '', kind: 'DeleteOptions', version: 'v1' }, { group: 'apps', kind: 'DeleteOptions', version: 'v1' }]);
+    });
+    it('names the members of unions', () => {
+      const schemas = core['components']?.['schemas'] as Json;
+      expect(schemas['io.k8s.api.core.v1.SeccompProfile']?.['x-kubernetes-unions']).to.deep.equal([{ 'discriminator': 'type', 'fields-to-discriminateBy': { localhostProfile: 'LocalhostProfile' } }]);
+      expect(schemas['io.k8s.api.core.v1.Pod']).to.not.have.property('x-kubernetes-unions');
+    });
     it('has every definition that it refers to', () => {
       const schemas = core['components']?.['schemas'] as Json;
       const references = [...JSON.stringify(core).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map((match) => match[1] ?? '');
@@ -108,6 +127,12 @@ describe('createOpenApi()', () => {
       expect(document['paths']?.['/api/v1/nodes/{name}']?.['patch']?.['consumes']).to.include('application/strategic-merge-patch+json');
       expect(document['definitions']?.['io.k8s.api.core.v1.Pod']?.['properties']?.['spec']).to.deep.include({ $ref: '#/definitions/io.k8s.api.core.v1.PodSpec' });
       expect(document['definitions']?.['io.k8s.apimachinery.pkg.api.resource.Quantity']).to.deep.include({ type: 'string' });
+    });
+    it('says of the documents about the API what they take and give', async () => {
+      const paths = (await getJson('/openapi/v2'))['paths'] as Json;
+      expect(paths['/apis/apps/v1/']?.['get']?.['consumes']).to.deep.equal(['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']);
+      expect(paths['/openid/v1/jwks/']?.['get']).to.deep.include({ produces: ['application/jwk-set+json'] }).and.not.have.property('consumes');
+      expect(Object.keys(paths)).to.include.members(['/api/', '/apis/', '/apis/apps/', '/version/']);
     });
     it('leaves out of custom resources what it cannot say', async () => {
       custom = true;

@@ -9,6 +9,8 @@ import { loadSchema } from '#machinery/schema/schema.ts';
 import type { ResourceRow } from '../resources/resource.ts';
 import { document } from './document.ts';
 import type { CustomSchema, Sources } from './document.ts';
+import { otherDocuments } from './operations.ts';
+import type { OtherDocument } from './operations.ts';
 
 export interface OpenApiResponse { status: number; headers: Record<string, string>; body: Buffer }
 export interface OpenApi {
@@ -35,20 +37,20 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
   let program: Promise<string> | undefined;
 
   /** Names the content without making it: a document follows from its rows, the schema and this program. */
-  async function hashOf(own: readonly ResourceRow[], all: readonly ResourceRow[]): Promise<string> {
+  async function hashOf({ rows: own, others }: Contents): Promise<string> {
     program ??= readProgram();
     const hash = createHash('sha512').update(serverVersion).update(await program);
     for (const row of own) {
       const { strategy: _, convert: __, ...facts } = row;
       hash.update(JSON.stringify([facts, customSchema(row)]));
     }
-    hash.update(JSON.stringify(groupVersionsOf(all)));
+    hash.update(JSON.stringify(others));
     return hash.digest('hex').toUpperCase();
   }
 
-  async function sources(all: readonly ResourceRow[]): Promise<Sources> {
+  async function sources({ rows: own, others }: Contents): Promise<Sources> {
     const schema = await loadSchema();
-    return { schema, docs: await schema.loadDocs(), groupVersions: groupVersionsOf(all), customSchema, serverVersion };
+    return { schema, docs: await schema.loadDocs(), groupVersions: groupVersionsOf(own), customSchema, serverVersion, others };
   }
 
   /** The compressed bytes under a key that changes with the content; concurrent callers share the work. */
@@ -74,35 +76,34 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
   }
 
   async function version3(target: string, query: URLSearchParams, accept: string): Promise<Answer> {
-    const all = rows();
+    const byPath = byDocument(rows());
     if (target === '/openapi/v3') {
-      const byPath = groupBy(all);
       const paths: Record<string, { serverRelativeURL: string }> = {};
       for (const [name, own] of [...byPath].sort(([a], [b]) => a < b ? -1 : 1)) {
-        paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${await hashOf(own, all)}` };
+        paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${await hashOf(own)}` };
       }
       const body = Buffer.from(JSON.stringify({ paths }));
       return { type: json, etag: createHash('sha512').update(body).digest('hex').toUpperCase(), bytes: body };
     }
     const name = target.slice('/openapi/v3/'.length);
-    const own = groupBy(all).get(name);
+    const own = byPath.get(name);
     if (!own) return { status: 404 };
     if (choose(accept, [json]) === undefined) return { status: 406 };
-    const etag = await hashOf(own, all);
+    const etag = await hashOf(own);
     const asked = query.get('hash');
     if (asked !== null && asked !== '' && asked !== etag) return { status: 301, location: `/openapi/v3/${name}?hash=${etag}` };
     return {
       type: json, etag, immutable: Boolean(asked),
-      gzipped: await compressed(`3 ${name} ${etag}`, async () => Buffer.from(JSON.stringify(document(3, own, await sources(all))))),
+      gzipped: await compressed(`3 ${name} ${etag}`, async () => Buffer.from(JSON.stringify(document(3, own.rows, await sources(own))))),
     };
   }
 
   async function version2(accept: string): Promise<Answer> {
     const type = choose(accept, [json, protobuf2, protobuf2.replace('v2.v1.0', 'v2@v1.0')]);
     if (type === undefined) return { status: 406 };
-    const all = rows();
-    const etag = await hashOf(all, all);
-    const make = async () => document(2, all, await sources(all));
+    const all: Contents = { rows: rows(), others: otherDocuments(groupsOf(rows())) };
+    const etag = await hashOf(all);
+    const make = async () => document(2, all.rows, await sources(all));
     if (type === json) return { type, etag, gzipped: await compressed(`2 json ${etag}`, async () => Buffer.from(JSON.stringify(await make()))) };
     const { encodeDocument } = await import('./v2-protobuf.ts');
     return { type: protobuf2, etag, gzipped: await compressed(`2 protobuf ${etag}`, async () => encodeDocument(await make())) };
@@ -174,9 +175,19 @@ function choose(accept: string, offers: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** `api/v1`, `apis/apps/v1` -> the rows in it. */
-function groupBy(rows: readonly ResourceRow[]): Map<string, ResourceRow[]> {
-  return Map.groupBy(rows, (row) => row.group === '' ? `api/${row.version}` : `apis/${row.group}/${row.version}`);
+/** What one document describes. */
+interface Contents { rows: readonly ResourceRow[]; others: readonly OtherDocument[] }
+
+/** `api/v1`, `apis/apps/v1` and the rows in it; `apis/apps`, `version` and the like, which hold no resources. */
+function byDocument(rows: readonly ResourceRow[]): Map<string, Contents> {
+  const groups = Map.groupBy(rows, (row) => row.group === '' ? `api/${row.version}` : `apis/${row.group}/${row.version}`);
+  return new Map<string, Contents>([
+    ...[...groups].map(([name, own]): [string, Contents] => [name, { rows: own, others: [] }]),
+    ...otherDocuments(groupsOf(rows)).map((one): [string, Contents] => [one.name, { rows: [], others: [one] }]),
+  ]);
+}
+function groupsOf(rows: readonly ResourceRow[]): string[] {
+  return [...new Set(rows.map(({ group }) => group))].filter((group) => group !== '').sort();
 }
 function groupVersionsOf(rows: readonly ResourceRow[]): { group: string; version: string }[] {
   return [...new Map(rows.map(({ group, version }) => [`${group}/${version}`, { group, version }])).values()].sort((a, b) => a.group < b.group ? -1 : a.group > b.group ? 1 : a.version < b.version ? -1 : 1);

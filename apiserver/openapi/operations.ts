@@ -11,8 +11,8 @@ export interface Parameter {
   type: 'string' | 'boolean' | 'integer';
   description: string;
 }
-/** What a body is: a kind, or text of no kind. */
-export type Body = GroupVersionKind | 'text';
+/** What a body is: a kind, text of no kind, or what `/version` says. */
+export type Body = GroupVersionKind | 'text' | 'version';
 
 export interface Operation {
   method: Method;
@@ -22,6 +22,8 @@ export interface Operation {
   kind: GroupVersionKind;
   parameters: Parameter[];
   body?: { of: GroupVersionKind; required: boolean; contentTypes: readonly string[] };
+  /** Types of a body that there is none of; upstream names some for the documents about the API itself. */
+  consumes?: readonly string[];
   responses: { code: string; description: string; body?: Body }[];
   contentTypes: readonly string[];
 }
@@ -56,6 +58,7 @@ const listParameters = [
   query('resourceVersion', 'string', 'Which state to read, or where to watch from.'),
   query('resourceVersionMatch', 'string', 'How resourceVersion is meant: Exact or NotOlderThan.'),
   query('sendInitialEvents', 'boolean', 'Begin a watch with the current objects.'),
+  query('shardSelector', 'string', 'Only a range of the objects. Alpha, without effect here.'),
   query('timeoutSeconds', 'integer', 'End the call after this long.'),
   query('watch', 'boolean', 'Watch instead of list.'),
 ];
@@ -199,9 +202,28 @@ export function groupVersionPath(group: string, version: string): PathItem {
     path: `${group === '' ? '/api' : `/apis/${group}`}/${version}/`, parameters: [],
     operations: [{
       method: 'get', action: '', kind, id: `get${groupLabel({ group, version })}APIResources`, description: 'get available resources', parameters: [],
-      contentTypes: objectTypes, responses: done(kind),
+      contentTypes: objectTypes, consumes: objectTypes, responses: done(kind),
     }],
   };
+}
+
+export interface OtherDocument { name: string; tag: string; item: PathItem }
+
+/** What is served beside resources, each in a version 3 document of its own: discovery, the version, what verifiers of tokens need. */
+export function otherDocuments(groups: readonly string[]): OtherDocument[] {
+  const one = (path: string, tag: string, id: string, description: string, body: Body, types: readonly string[], consumes: readonly string[] = []): OtherDocument => ({
+    name: path.slice(1, -1), tag,
+    item: { path, parameters: [], operations: [{ method: 'get', action: '', id, description, kind: meta(''), parameters: [], contentTypes: types, consumes, responses: done(body) }] },
+  });
+  const discovery = (path: string, tag: string, id: string, description: string, kind: string): OtherDocument => one(path, tag, id, description, meta(kind), objectTypes, objectTypes);
+  return [
+    discovery('/api/', 'core', 'getCoreAPIVersions', 'get available API versions', 'APIVersions'),
+    discovery('/apis/', 'apis', 'getAPIVersions', 'get available API versions', 'APIGroupList'),
+    ...groups.map((group) => discovery(`/apis/${group}/`, groupTag(group), `get${groupLabel({ group, version: '' })}APIGroup`, 'get information of a group', 'APIGroup')),
+    one('/version/', 'version', 'getCodeVersion', 'get the version of this server', 'version', ['application/json'], ['application/json']),
+    one('/openid/v1/jwks/', 'openid', 'getServiceAccountIssuerOpenIDKeyset', 'get the public keys that verify tokens of service accounts', 'text', ['application/jwk-set+json']),
+    one('/.well-known/openid-configuration/', 'WellKnown', 'getServiceAccountIssuerOpenIDConfiguration', 'get the OpenID configuration of the issuer of service account tokens', 'text', ['application/json']),
+  ];
 }
 
 /** `RbacAuthorizationV1` */
@@ -210,8 +232,11 @@ function groupLabel({ group, version }: { group: string; version: string }): str
 }
 /** `rbacAuthorization_v1` */
 export function tagOf({ group, version }: { group: string; version: string }): string {
+  return `${groupTag(group)}_${version}`;
+}
+function groupTag(group: string): string {
   const [first = 'core', ...rest] = group === '' ? [] : group.replace(/\.k8s\.io$/, '').split(/[.-]/);
-  return `${first}${rest.map(label).join('')}_${version}`;
+  return `${first}${rest.map(label).join('')}`;
 }
 function label(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1);

@@ -27,17 +27,17 @@ export interface FieldExtra {
   /** Allowed values, for types that are closed sets. */
   enum?: string[];
 }
-/** flags of a type: k carries kind and apiVersion, a atomic in apply. Flags of a field: r required, p pointer, e omitempty. */
+/** flags of a type: k carries kind and apiVersion, a atomic in apply, u a union. Flags of a field: r required, p pointer, e omitempty, d says which member of a union is meant. */
 export interface TypeRow { flags: string; fields: Record<string, FieldRow> }
 export interface Product { stamp: string; types: Record<string, TypeRow> }
 /** Texts by type; the type's own under "". */
 export type DocTable = Record<string, Record<string, string>>;
 
-interface FieldFact { t: string; req?: boolean; omitempty?: boolean; default?: unknown }
+interface FieldFact { t: string; req?: boolean; omitempty?: boolean; default?: unknown; markers?: string[] }
 interface Facts {
   enums: Record<string, { enum: boolean; values: string[] }>;
   named: Record<string, string>;
-  types: Record<string, { fields: Record<string, FieldFact>; typeMeta?: boolean }>;
+  types: Record<string, { fields: Record<string, FieldFact>; typeMeta?: boolean; markers?: string[] }>;
 }
 type MergeKeys = Record<string, Record<string, Omit<FieldExtra, 'default' | 'enum' | 'inlined'>>>;
 type Messages = Record<string, Record<string, { type: string; inline?: boolean; json?: string }>>;
@@ -70,7 +70,7 @@ export function generate(): { product: Product; docs: DocTable } {
     const merge = mergeKeys[name] ?? {};
     const fields: TypeRow['fields'] = {};
     for (const [field, row] of Object.entries(fact.fields)) fields[field] = fieldRow(facts, name, field === 'uid' && !plainUid.has(name) ? { ...row, t: row.t.replace('string', 'types.UID') } : row, merge[field], inlined(name)[field]);
-    types[name] = { flags: `${fact.typeMeta ? 'k' : ''}${merge['$type']?.structType === 'atomic' ? 'a' : ''}`, fields };
+    types[name] = { flags: `${fact.typeMeta ? 'k' : ''}${merge['$type']?.structType === 'atomic' ? 'a' : ''}${fact.markers?.includes('+union') ? 'u' : ''}`, fields };
   }
   return { product: { stamp: currentStamp(), types }, docs: readDocs(facts) };
 }
@@ -95,7 +95,7 @@ function fieldRow(facts: Facts, owner: string, fact: FieldFact, merge: MergeKeys
     ...(closed?.enum ? { enum: closed.values } : {}),
     ...(inlined ? { inlined } : {}),
   };
-  const flags = `${fact.req ? 'r' : ''}${pointer ? 'p' : ''}${fact.omitempty ? 'e' : ''}`;
+  const flags = `${fact.req ? 'r' : ''}${pointer ? 'p' : ''}${fact.omitempty ? 'e' : ''}${fact.markers?.includes('+unionDiscriminator') ? 'd' : ''}`;
   return Object.keys(extra).length > 0 ? [go, ref, shape, flags, extra] : [go, ref, shape, flags];
 }
 

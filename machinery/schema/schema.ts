@@ -19,6 +19,8 @@ export interface Field extends Readonly<FieldExtra> {
   readonly required: boolean;
   readonly pointer: boolean;
   readonly omitEmpty: boolean;
+  /** Says which member of its union is set. */
+  readonly discriminator: boolean;
 }
 
 export interface Type {
@@ -32,6 +34,8 @@ export interface Type {
   readonly isObject: boolean;
   /** Server-side apply takes it as one value. */
   readonly atomic: boolean;
+  /** At most one field is set, apart from a discriminator. */
+  readonly union: boolean;
 }
 
 export interface Schema {
@@ -104,7 +108,7 @@ function buildType(name: string, row: TypeRow, lookup: (name: string) => Type | 
   for (const [field, facts] of Object.entries(row.fields)) fields.set(field, buildField(field, facts, lookup));
   return {
     name, shortName: name.slice(name.lastIndexOf('/') + 1), fields,
-    isObject: row.flags.includes('k'), atomic: row.flags.includes('a'),
+    isObject: row.flags.includes('k'), atomic: row.flags.includes('a'), union: row.flags.includes('u'),
   };
 }
 
@@ -115,6 +119,6 @@ function buildField(name: string, [goType, ref, shape, flags, extra]: FieldRow, 
     kind: struct ? 'struct' : ref as Scalar, // the generator writes no other names without a slash
     // Looked up late: types refer to each other in circles.
     get type() { return struct ? lookup(ref) : undefined; },
-    required: flags.includes('r'), pointer: flags.includes('p'), omitEmpty: flags.includes('e'),
+    required: flags.includes('r'), pointer: flags.includes('p'), omitEmpty: flags.includes('e'), discriminator: flags.includes('d'),
   };
 }
