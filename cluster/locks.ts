@@ -2,29 +2,21 @@
 // the kernel's (a file lock, an abstract socket), so that kill -9 leaves none behind.
 import { createServer } from 'node:net';
 import { readlinkSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { lockFile } from '#machinery/base/file-lock.ts';
 import { StartError } from '#machinery/base/start-error.ts';
 
 export { StartError };
 
-/** Locks the folder until `release`; a second process is refused. sqlite's own file lock does the work. */
+/** Locks the folder until `release`; a second process is refused. */
 export function lockDataDir(dataDir: string): { release(): void } {
-  let database: DatabaseSync;
+  let lock: { release(): void } | undefined;
   try {
-    database = new DatabaseSync(`${dataDir}/lock`);
+    lock = lockFile(`${dataDir}/lock`);
   } catch (cause) {
     throw new StartError(`cannot write to the data folder ${dataDir}: choose another one with --data-dir or mend its permissions`, { cause });
   }
-  try {
-    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-  } catch (cause) {
-    database.close();
-    const locked = cause instanceof Error && /locked/.test(cause.message);
-    throw new StartError(locked
-      ? `the data folder ${dataDir} is in use by another proa; stop that one or choose another folder with --data-dir`
-      : `cannot use the data folder ${dataDir} (${cause instanceof Error ? cause.message : String(cause)}); choose another one with --data-dir`, { cause });
-  }
-  return { release: () => database.close() };
+  if (!lock) throw new StartError(`the data folder ${dataDir} is in use by another proa; stop that one or choose another folder with --data-dir`);
+  return lock;
 }
 
 /** One cluster with Docker in a network namespace: chains and bridges bear fixed names. Abstract sockets belong to the namespace. */

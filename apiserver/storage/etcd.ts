@@ -123,12 +123,13 @@ class EtcdStorage implements Storage {
     return { value: kvs[0] && this.#stored(kvs[0]), revision: BigInt(header.revision) };
   }
 
-  async range({ prefix, startKey, limit, revision }: RangeOptions): Promise<RangeResult> {
+  async range({ prefix, startKey, limit, revision, withExpiry }: RangeOptions): Promise<RangeResult> {
     const end = endOfPrefix(this.#out(prefix));
     const items: StoredValue[] = [];
     let from = this.#out(startKey ?? prefix);
     let at = revision;
     let total: number | undefined;
+    const expiry = withExpiry ? new Map<string, Promise<number>>() : undefined;
     for (;;) {
       const page = limit ? Math.min(rangePage, limit - items.length) : rangePage;
       const response = await this.#call('range', true, (client, options) =>
@@ -136,7 +137,7 @@ class EtcdStorage implements Storage {
       );
       at ??= BigInt(response.header.revision);
       total ??= Number(response.count);
-      for (const kv of response.kvs) items.push(this.#stored(kv));
+      for (const kv of response.kvs) items.push(expiry && kv.lease !== '0' ? await this.#storedWithExpiry(kv, expiry) : this.#stored(kv));
       const last = response.kvs.at(-1);
       const full = limit !== undefined && limit > 0 && items.length >= limit;
       if (full || !response.more || !last) return { items, revision: at, more: response.more, count: total };
@@ -395,6 +396,18 @@ class EtcdStorage implements Storage {
 
   #stored(kv: IKeyValue): StoredValue {
     return { key: this.#in(kv.key), value: kv.value, createRevision: BigInt(kv.create_revision), modRevision: BigInt(kv.mod_revision) };
+  }
+
+  /** One call for each lease; `known` is what this range has asked already. */
+  async #storedWithExpiry(kv: IKeyValue, known: Map<string, Promise<number>>): Promise<StoredValue> {
+    let expiry = known.get(kv.lease);
+    if (!expiry) {
+      expiry = this.#call('read a lease', true, (client, options) => client.leaseClient.leaseTimeToLive({ ID: kv.lease, keys: false }, options))
+        // Less than zero: it is over, and with it the key.
+        .then(({ TTL }) => Date.now() + Math.max(0, Number(TTL)) * 1000);
+      known.set(kv.lease, expiry);
+    }
+    return { ...this.#stored(kv), expiresAt: await expiry };
   }
 
   #out(key: string): Buffer {

@@ -1,6 +1,7 @@
 // The embedded engine: the common contract, and what only it promises: refusals, group commit, kill -9, disk space.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { randomFillSync } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -77,43 +78,124 @@ describe('openSqlite()', () => {
     await storage.close();
   });
 
-  it('refuses what is not a database and leaves it untouched', async () => {
-    const path = temporaryFile();
-    const text = 'not a database at all\n'.repeat(200);
-    writeFileSync(path, text);
-    expect(await refused(path)).to.contain('not a database');
-    expect(readFileSync(path, 'utf8')).to.equal(text);
-  });
+  describe('refuses in one line, and leaves as they are,', () => {
+    const otherDatabase = (path: string, sql: string): void => {
+      const other = new DatabaseSync(path);
+      other.exec(sql);
+      other.close();
+    };
+    /** A store of some pages with a log, as kill -9 leaves it: copied while it is in use. */
+    const killed = async (path: string): Promise<void> => {
+      const source = temporaryFile();
+      const storage = await openSqlite({ path: source });
+      for (let i = 0; i < 50; i += 1) await write(storage, `/registry/${i}`, 'x'.repeat(4000));
+      for (const suffix of ['', '-wal', '-shm']) copyFileSync(source + suffix, path + suffix);
+      await storage.close();
+    };
+    const stopped = async (path: string): Promise<void> => {
+      const storage = await openSqlite({ path });
+      for (let i = 0; i < 50; i += 1) await write(storage, `/registry/${i}`, 'x'.repeat(4000));
+      await storage.close();
+    };
+    const overwrite = (path: string, at: number, length: number): void => {
+      const bytes = readFileSync(path);
+      randomFillSync(bytes, at, length);
+      writeFileSync(path, bytes);
+    };
+    const cases: { title: string; make: (path: string) => Promise<void> | void; says: string }[] = [
+      { title: 'text', make: (path) => writeFileSync(path, 'not a database at all\n'.repeat(200)), says: 'not a database' },
+      { title: 'a file of a few bytes', make: (path) => writeFileSync(path, 'x'), says: 'not a database' },
+      { title: 'a folder in its place', make: (path) => mkdirSync(path), says: 'not a file' },
+      { title: "another program's database", make: (path) => otherDatabase(path, 'CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)'), says: 'another program' },
+      { title: "another program's database with a log", async make(path) {
+        const source = temporaryFile();
+        const other = new DatabaseSync(source);
+        other.exec('PRAGMA journal_mode = WAL; CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)');
+        for (const suffix of ['', '-wal']) copyFileSync(source + suffix, path + suffix);
+        other.close();
+      }, says: 'another program' },
+      { title: 'a newer schema', async make(path) {
+        await stopped(path);
+        otherDatabase(path, 'PRAGMA user_version = 99');
+      }, says: 'newer proa' },
+      { title: 'a truncated file', async make(path) {
+        await stopped(path);
+        truncateSync(path, 8192);
+      }, says: 'is damaged' },
+      { title: 'a file cut in the middle of a page', async make(path) {
+        await stopped(path);
+        truncateSync(path, statSync(path).size - 5000);
+      }, says: 'is damaged' },
+      { title: 'a garbled header', async make(path) {
+        await stopped(path);
+        overwrite(path, 0, 100);
+      }, says: 'not a database' },
+      ...[1, 2, 5, 20].map((page) => ({ title: `random bytes in page ${page + 1}`, async make(path: string) {
+        await stopped(path);
+        overwrite(path, page * 4096, 4096);
+      }, says: 'is damaged' })),
+      { title: 'random bytes in the middle of the log', async make(path) {
+        await killed(path);
+        overwrite(`${path}-wal`, 60_000, 500);
+      }, says: '-wal is damaged' },
+      { title: 'random bytes in the middle of the log, without its index', async make(path) {
+        await killed(path);
+        rmSync(`${path}-shm`);
+        overwrite(`${path}-wal`, 60_000, 500);
+      }, says: '-wal is damaged' },
+      { title: 'a garbled header of the log', async make(path) {
+        await killed(path);
+        overwrite(`${path}-wal`, 0, 32);
+      }, says: '-wal is damaged' },
+      { title: 'a truncated log', async make(path) {
+        await killed(path);
+        truncateSync(`${path}-wal`, 100_000);
+      }, says: '-wal is damaged' },
+      { title: 'an emptied log', async make(path) {
+        await killed(path);
+        truncateSync(`${path}-wal`, 0);
+      }, says: '-wal is damaged' },
+    ];
+    for (const { title, make, says } of cases) {
+      it(title, async () => {
+        const path = temporaryFile();
+        await make(path);
+        const contents = (): (Buffer | undefined)[] => ['', '-wal'].map((suffix) => (existsSync(path + suffix) && statSync(path + suffix).isFile() ? readFileSync(path + suffix) : undefined));
+        const before = contents();
+        for (let attempt = 0; attempt < 2; attempt += 1) expect(await refused(path)).to.contain(says);
+        const after = contents();
+        expect(after[0]?.equals(before[0] ?? Buffer.alloc(0))).to.equal(before[0] && true);
+        expect(after[1]?.length ?? 0).to.equal(before[1]?.length ?? 0);
+        if (before[1]) expect(after[1]?.equals(before[1])).to.equal(true);
+      });
+    }
 
-  it('refuses another program\'s database and leaves it untouched', async () => {
-    const path = temporaryFile();
-    const other = new DatabaseSync(path);
-    other.exec('CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)');
-    other.close();
-    const before = readFileSync(path);
-    expect(await refused(path)).to.contain('another program');
-    expect(readFileSync(path).equals(before)).to.equal(true);
-  });
+    it('but not a log whose last, unacknowledged write is torn, nor one that is untouched', async () => {
+      for (const tear of [0, 1, 3000]) {
+        const path = temporaryFile();
+        await killed(path);
+        if (tear > 0) {
+          // One more commit than the index knows of, torn.
+          const wal = readFileSync(`${path}-wal`);
+          writeFileSync(`${path}-wal`, Buffer.concat([wal, wal.subarray(wal.length - 4120, wal.length - tear)]));
+        }
+        const storage = await openSqlite({ path });
+        expect((await storage.range({ prefix: '/registry/' })).items).to.have.length(50);
+        await storage.close();
+      }
+    });
 
-  it('refuses a newer schema and leaves it untouched', async () => {
-    const path = temporaryFile();
-    await (await openSqlite({ path })).close();
-    const other = new DatabaseSync(path);
-    other.exec('PRAGMA user_version = 99');
-    other.close();
-    const before = readFileSync(path);
-    expect(await refused(path)).to.contain('newer proa');
-    expect(readFileSync(path).equals(before)).to.equal(true);
-  });
-
-  it('refuses a torn file', async () => {
-    const path = temporaryFile();
-    const storage = await openSqlite({ path });
-    for (let i = 0; i < 50; i += 1) await write(storage, `/registry/${i}`, 'x'.repeat(4000));
-    await storage.close();
-    truncateSync(path, 8192);
-    expect(await refused(path)).to.contain('damaged');
-    expect(statSync(path).size).to.equal(8192);
+    it('a large file that is damaged where the start does not look: service ends with the line', async () => {
+      const path = temporaryFile();
+      const storage = await openSqlite({ path });
+      await Promise.all(Array.from({ length: 4500 }, (_, i) => write(storage, `/registry/${i}`, 'x'.repeat(8000))));
+      await storage.close();
+      overwrite(path, 4000 * 4096, 4096);
+      const opened = await openSqlite({ path });
+      await eventually(AbortSignal.timeout(4000), async () => opened.get('/registry/1').then(() => false, () => true), 20);
+      expect(String(await rejection(opened.get('/registry/1')))).to.contain('is damaged');
+      await opened.close();
+    });
   });
 
   it('refuses a folder that cannot be made or written', async () => {

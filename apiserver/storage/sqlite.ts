@@ -1,9 +1,9 @@
 // The embedded engine: one log-structured table in a SQLite file (the layout is kine's idea), group commit, watches fed in
-// process. One process owns the file; a second one is refused. The contract is storage.ts, the tests are suite.ts.
-import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+// process. One process owns the file (sqlite-file.ts); a second one is refused. The contract is storage.ts, the tests are suite.ts.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { systemClock, type Clock } from '#machinery/base/clock.ts';
+import { createLogger } from '#machinery/base/log.ts';
+import { damaged, isFull, isSqliteError, openFile, openFileForReading, pragma, refusal, type SqliteFile } from './sqlite-file.ts';
 import {
   CompactedError,
   FutureRevisionError,
@@ -13,6 +13,7 @@ import {
   type Storage,
   type StorageBatch,
   type StorageEvent,
+  type StorageView,
   type StoredValue,
   type WriteOptions,
   type WriteResult,
@@ -24,13 +25,11 @@ export interface SqliteOptions {
   clock?: Clock;
 }
 
-/** "proa" in ASCII: tells our file from any other SQLite file. */
-const applicationId = 0x70726f61;
-const schemaVersion = 1;
 /** A store that was never written to is at 1, as etcd's is: 0 means "any" on the wire. */
 const firstRevision = 1n;
-/** Writes in one transaction: bounds how long a commit keeps the event loop. */
+/** Writes in one transaction: bounds how long a commit keeps the event loop, and how far the log grows. */
 const batchWrites = 256;
+const batchBytes = 8 << 20;
 /** Revisions cleaned and pages given back in one step of a compaction, for the same reason. */
 const cleanStep = 500n;
 const vacuumStep = 256;
@@ -40,89 +39,21 @@ const freePagesKept = 256;
 const watchQueueEvents = 4096;
 const catchUpEvents = 1000;
 
-const schema = `
-  CREATE TABLE log (
-    revision INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    create_revision INTEGER NOT NULL,
-    previous_revision INTEGER NOT NULL,
-    deleted INTEGER NOT NULL,
-    expires_at INTEGER,
-    value BLOB
-  ) STRICT;
-  CREATE UNIQUE INDEX log_key ON log (key, revision, deleted);
-  CREATE INDEX log_expiry ON log (expires_at) WHERE expires_at IS NOT NULL;
-  CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  INSERT INTO meta VALUES ('compacted', 0), ('cleaned', 0);
-  PRAGMA application_id = ${applicationId};
-  PRAGMA user_version = ${schemaVersion};
-`;
-
 /** Opens the file or refuses it with a StorageUnavailableError; a refused file is left as it was. */
-export async function openSqlite(options: SqliteOptions): Promise<Storage> {
-  const { DatabaseSync } = await import('node:sqlite');
-  const { path } = options;
+export async function openSqlite({ path, clock = systemClock }: SqliteOptions): Promise<Storage> {
+  const file = await openFile(path);
   try {
-    makeFolder(dirname(resolve(path)));
+    return new SqliteStorage(file, path, clock);
   } catch (cause) {
-    throw new StorageUnavailableError(`cannot create the folder of ${path}: ${reason(cause)}`, { cause });
-  }
-  try {
-    // Secrets live in it. SQLite's side files take their mode from it.
-    closeSync(openSync(path, 'wx', 0o600));
-  } catch (cause) {
-    if (codeOf(cause) !== 'EEXIST') throw new StorageUnavailableError(`cannot create ${path}: ${reason(cause)}`, { cause });
-  }
-  try {
-    // SQLite would say "disk I/O error" on a read-only file system.
-    for (const place of [dirname(resolve(path)), path]) accessSync(place, constants.W_OK);
-  } catch (cause) {
-    throw new StorageUnavailableError(`${path} cannot be written: ${reason(cause)}`, { cause });
-  }
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path);
-    prepareFile(database, path);
-    return new SqliteStorage(database, path, options.clock ?? systemClock);
-  } catch (cause) {
-    database?.close();
-    throw cause instanceof StorageUnavailableError ? cause : refusal(cause, path);
+    file.close();
+    throw refusal(cause, path);
   }
 }
 
-/** As mkdir -p; Node's recursive mkdir never returns where the system answers ENOENT for good, as /proc does. */
-function makeFolder(folder: string): void {
-  if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
-  }
-}
-
-/** Checks before it changes: the first statement that writes runs after the file is known to be ours or empty. */
-function prepareFile(database: DatabaseSync, path: string): void {
-  // Exclusive before the first read: the lock is the kernel's (gone with the process), and WAL needs no shared memory.
-  database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000');
-  const id = pragma(database, 'application_id');
-  const version = pragma(database, 'user_version');
-  const tables = Number(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n ?? 0);
-  const isNew = tables === 0 && id === 0 && version === 0;
-  if (!isNew && id !== applicationId) {
-    throw new StorageUnavailableError(`${path} is a database of another program; give proa a data directory of its own`);
-  }
-  if (version > schemaVersion) {
-    throw new StorageUnavailableError(`${path} was written by a newer proa (schema ${version}, this one knows ${schemaVersion}); start that version`);
-  }
-  if (isNew) database.exec('PRAGMA auto_vacuum = INCREMENTAL');
-  const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.journal_mode;
-  if (mode !== 'wal') throw new StorageUnavailableError(`${path} cannot use a write-ahead log on this file system; choose another data directory`);
-  // Takes the exclusive lock now and proves that the file can be written.
-  database.exec('BEGIN IMMEDIATE');
-  if (isNew) database.exec(schema);
-  else database.exec("UPDATE meta SET value = value WHERE name = 'compacted'");
-  database.exec('COMMIT');
+/** The file as it is now, also while its owner writes. The view stays the same until it is closed, and can only be read. */
+export async function readSqlite(path: string): Promise<StorageView> {
+  const database = await openFileForReading(path);
+  return new SqliteStorage({ database, isUnchecked: false, close: () => database.close() }, path, undefined);
 }
 
 interface Row {
@@ -146,6 +77,7 @@ interface PendingWrite {
 
 class SqliteStorage implements Storage {
   readonly engine = 'sqlite';
+  readonly #file: SqliteFile;
   readonly #database: DatabaseSync;
   readonly #path: string;
   readonly #clock: Clock;
@@ -156,21 +88,25 @@ class SqliteStorage implements Storage {
   #revision: bigint;
   #compacted: bigint;
   #compacting: Promise<void> = Promise.resolve();
+  #checking: Promise<void> = Promise.resolve();
   #expiryTimer: NodeJS.Timeout | undefined;
   #expiryAt = Infinity;
   /** Set when the file can no longer be trusted or was closed: every later call gets it. */
   #failed: StorageUnavailableError | undefined;
 
-  constructor(database: DatabaseSync, path: string, clock: Clock) {
-    this.#database = database;
+  /** Without a clock nothing runs out: for a file that is only read. */
+  constructor(file: SqliteFile, path: string, clock: Clock | undefined) {
+    this.#file = file;
+    this.#database = file.database;
     this.#path = path;
-    this.#clock = clock;
-    this.#statements = prepare(database);
+    this.#clock = clock ?? systemClock;
+    this.#statements = prepare(file.database);
     this.#compacted = this.#meta('compacted');
     const newest = bigintOf(this.#statements.newest.get()?.revision);
     // The newest row may be a tombstone that compaction took; the mark it left keeps the counter from going back.
     this.#revision = max(firstRevision, max(newest, this.#compacted));
-    this.#armExpiry();
+    if (file.isUnchecked) this.#checking = this.#check();
+    if (clock) this.#armExpiry();
   }
 
   async get(key: string): Promise<{ value: StoredValue | undefined; revision: bigint }> {
@@ -180,7 +116,7 @@ class SqliteStorage implements Storage {
     });
   }
 
-  async range({ prefix, startKey, limit, revision }: RangeOptions): Promise<RangeResult> {
+  async range({ prefix, startKey, limit, revision, withExpiry }: RangeOptions): Promise<RangeResult> {
     return this.#read(() => {
       const at = revision ?? this.#revision;
       if (at > this.#revision) throw new FutureRevisionError(this.#revision);
@@ -191,7 +127,7 @@ class SqliteStorage implements Storage {
       const more = limit !== undefined && limit > 0 && rows.length > limit;
       if (more) rows.pop();
       const count = more ? Number(this.#statements.count.get(from, end, at)?.n ?? 0) : rows.length;
-      return { items: rows.map(stored), revision: at, more, count };
+      return { items: rows.map((row) => stored(row, withExpiry)), revision: at, more, count };
     });
   }
 
@@ -255,13 +191,14 @@ class SqliteStorage implements Storage {
 
   async close(): Promise<void> {
     if (!this.#database.isOpen) return;
-    this.#flush();
+    while (this.#pending.length > 0) this.#flush();
     this.#failed ??= new StorageUnavailableError(`${this.#path} is closed`);
     clearTimeout(this.#expiryTimer);
     for (const watch of this.#watches) watch.wake();
     await this.#compacting.catch(() => undefined); // its own caller has the error
+    await this.#checking;
     // A second call may have closed it meanwhile.
-    if (this.#database.isOpen) this.#database.close();
+    if (this.#database.isOpen) this.#file.close();
   }
 
   #write(key: string, value: Buffer | undefined, expected: bigint, ttlSeconds: number | undefined): Promise<WriteResult> {
@@ -278,17 +215,17 @@ class SqliteStorage implements Storage {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#flush(batchWrites);
+      this.#flush();
     });
   }
 
-  #flush(limit = Infinity): void {
+  /** One transaction; the next one follows in a turn of its own. */
+  #flush(): void {
     if (this.#failed) {
       for (const write of this.#pending.splice(0)) write.reject(this.#failed);
       return;
     }
-    const writes = this.#pending.length <= limit ? this.#pending : this.#pending.slice(0, limit);
-    this.#pending = writes === this.#pending ? [] : this.#pending.slice(limit);
+    const writes = this.#pending.splice(0, batchLength(this.#pending));
     if (writes.length === 0) return;
     if (this.#pending.length > 0) this.#schedule();
 
@@ -351,11 +288,24 @@ class SqliteStorage implements Storage {
       rolledBack = false; // reported below with the first cause
     }
     const error = refusal(cause, this.#path);
-    if (!rolledBack || sqliteCode(cause) !== sqliteFull) {
-      this.#failed = error;
-      for (const watch of this.#watches) watch.wake();
-    }
+    if (!rolledBack || !isFull(cause)) this.#fail(error);
     return error;
+  }
+
+  #fail(error: StorageUnavailableError): void {
+    this.#failed ??= error;
+    for (const watch of this.#watches) watch.wake();
+  }
+
+  /** What was too large to be checked at the start: damage that is found late ends the service before more is built on it. */
+  async #check(): Promise<void> {
+    const { Worker } = await import('node:worker_threads');
+    const worker = new Worker(new URL('./sqlite-check.ts', import.meta.url), { workerData: this.#path });
+    const found = await new Promise<unknown>((resolve) => worker.once('message', resolve).once('error', resolve));
+    if (found === 'ok' || this.#failed) return;
+    const error = new StorageUnavailableError(damaged(this.#path, String(found)));
+    createLogger('storage').error('the database is damaged', { error });
+    this.#fail(error);
   }
 
   #read<T>(work: () => T): T {
@@ -363,7 +313,7 @@ class SqliteStorage implements Storage {
     try {
       return work();
     } catch (cause) {
-      if (sqliteCode(cause) === undefined) throw cause;
+      if (!isSqliteError(cause)) throw cause;
       throw refusal(cause, this.#path);
     }
   }
@@ -526,8 +476,16 @@ function prepare(database: DatabaseSync) {
   };
 }
 
-function stored(row: Row): StoredValue {
-  return { key: row.key, value: bufferOf(row.value), createRevision: row.create_revision, modRevision: row.revision };
+/** How many of the waiting writes go together: one at least. */
+function batchLength(pending: readonly PendingWrite[]): number {
+  let bytes = 0;
+  const end = pending.findIndex(({ value }, index) => index > 0 && (index >= batchWrites || (bytes += value?.length ?? 0) > batchBytes));
+  return end === -1 ? pending.length : end;
+}
+
+function stored(row: Row, withExpiry = false): StoredValue {
+  const value = { key: row.key, value: bufferOf(row.value), createRevision: row.create_revision, modRevision: row.revision };
+  return withExpiry && row.expires_at !== null ? { ...value, expiresAt: Number(row.expires_at) } : value;
 }
 
 function eventOf(row: Row): StorageEvent {
@@ -538,45 +496,6 @@ function eventOf(row: Row): StorageEvent {
 
 function bufferOf(bytes: Uint8Array | null): Buffer {
   return bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : Buffer.alloc(0);
-}
-
-function pragma(database: DatabaseSync, name: string): number {
-  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name] ?? 0);
-}
-
-/** SQLite's primary result codes that have an answer of their own (sqlite3.h). */
-const sqliteBusy = 5;
-const sqliteReadonly = 8;
-const sqliteCorrupt = 11;
-const sqliteFull = 13;
-const sqliteCantOpen = 14;
-const sqliteNotADatabase = 26;
-
-function sqliteCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
-  return error.errcode & 0xff;
-}
-
-function refusal(cause: unknown, path: string): StorageUnavailableError {
-  const texts: Record<number, string> = {
-    [sqliteBusy]: `${path} is in use by another proa; stop it or choose another data directory`,
-    [sqliteReadonly]: `${path} cannot be written; check the owner and mode of the file and its folder`,
-    [sqliteCorrupt]: `${path} is damaged; restore it from a backup or move it away to start empty`,
-    [sqliteFull]: `${path} cannot grow: the disk is full; make room`,
-    [sqliteCantOpen]: `${path} cannot be opened; check the owner and mode of the file and its folder`,
-    [sqliteNotADatabase]: `${path} is not a database; move it away or choose another data directory`,
-  };
-  const code = sqliteCode(cause);
-  const text = code === undefined ? undefined : texts[code];
-  return new StorageUnavailableError(text ?? `${path} cannot be used: ${reason(cause)}`, { cause });
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 function bigintOf(value: unknown): bigint {

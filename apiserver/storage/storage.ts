@@ -9,6 +9,8 @@ export interface StoredValue {
   createRevision: bigint;
   /** Revision of the last write: the object's resourceVersion. */
   modRevision: bigint;
+  /** Milliseconds since 1970 at which the key goes by itself; only when asked for (`withExpiry`). */
+  expiresAt?: number;
 }
 
 export interface RangeOptions {
@@ -19,6 +21,8 @@ export interface RangeOptions {
   limit?: number;
   /** Read as of this revision; throws `CompactedError` when it is gone, `FutureRevisionError` when it is ahead. */
   revision?: bigint;
+  /** Tell when keys run out; costs etcd a call for each lease. */
+  withExpiry?: boolean;
 }
 export interface RangeResult {
   /** In key order (bytewise). */
@@ -97,3 +101,6 @@ export interface Storage {
   ping(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Enough to read everything as of one revision. */
+export type StorageView = Pick<Storage, 'engine' | 'range' | 'revision' | 'close'>;

@@ -266,6 +266,31 @@ export function describeStorage(name: string, open: () => Promise<SuiteSubject>)
       expect((await storage.get(`${prefix}a`)).value?.modRevision).to.equal(second);
     }).timeout(15_000);
 
+    it('range() tells when keys run out, if asked', async () => {
+      await storage.put(`${prefix}short`, Buffer.from('x'), { expected: 0n, ttlSeconds: 100 });
+      await put('kept', 'x');
+      const before = Date.now();
+      const { items } = await storage.range({ prefix, withExpiry: true });
+      expect(items.map(({ expiresAt }) => expiresAt === undefined)).to.deep.equal([true, false]);
+      expect(items[1]?.expiresAt).to.be.within(before + 95_000, before + 110_000);
+      expect((await storage.range({ prefix })).items.every((item) => !('expiresAt' in item))).to.equal(true);
+    });
+
+    it('range() as of a past revision shows overwritten values and deleted keys, in pages too', async () => {
+      const first = await put('a', 'old');
+      const second = await put('b', 'old');
+      const at = await put('c', 'old');
+      await put('a', 'new', first);
+      await remove('b', second);
+      await put('a0', 'new');
+      const texts = ({ items }: { items: StoredValue[] }): string[] => items.map(({ key, value }) => `${key.slice(prefix.length)} ${value.toString()}`);
+      expect(texts(await storage.range({ prefix, revision: at }))).to.deep.equal(['a old', 'b old', 'c old']);
+      const page = await storage.range({ prefix, revision: at, limit: 2 });
+      expect([texts(page), page.more, page.count]).to.deep.equal([['a old', 'b old'], true, 3]);
+      expect(texts(await storage.range({ prefix, startKey: `${prefix}b\0`, revision: at, limit: 2 }))).to.deep.equal(['c old']);
+      expect(texts(await storage.range({ prefix }))).to.deep.equal(['a new', 'a0 new', 'c old']);
+    });
+
     it('ping() resolves, and rejects on an aborted signal', async () => {
       await storage.ping(AbortSignal.timeout(3000));
       expect(await rejection(storage.ping(AbortSignal.abort()))).to.be.instanceOf(Error);
