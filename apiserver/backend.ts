@@ -63,6 +63,8 @@ export type CustomHandler = (request: CustomRequest) => Promise<KubeObject>;
 export interface BootstrapStep {
   readonly name: string;
   run(signal: AbortSignal): Promise<void>;
+  /** Undone when the server begins to stop, while it still answers. */
+  stop?(): Promise<void>;
 }
 
 /** Everything that server.ts is put together from; main.ts lists it. */

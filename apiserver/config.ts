@@ -24,6 +24,8 @@ export interface ApiserverConfig {
   kubeletClient?: { cert: string; key: string; ca?: string };
   serviceClusterIpRange: string;
   serviceNodePortRange: { from: number; to: number };
+  /** `lease` (the default): the servers that live; `none`: somebody else keeps the endpoints of Service default/kubernetes. */
+  endpointReconcilerType?: 'lease' | 'none';
   /** Anonymous requests beyond the health paths are let through to authorization. */
   anonymousAuth: boolean;
   eventTtlSeconds: number;
@@ -66,8 +68,10 @@ export const flags = {
   'kubelet-certificate-authority': { kind: 'string', placeholder: 'FILE', help: "Checks kubelets' certificates." },
   'service-cluster-ip-range': { kind: 'string', placeholder: 'CIDR', default: '10.43.0.0/16', help: 'Addresses of Services.' },
   'service-node-port-range': { kind: 'string', placeholder: 'FROM-TO', default: '30000-32767', help: 'Ports for Services of type NodePort.' },
+  'endpoint-reconciler-type': { kind: 'string', placeholder: 'lease|none', default: 'lease', help: 'Who keeps the endpoints of Service default/kubernetes: the living API servers, or nobody here.' },
   'anonymous-auth': { kind: 'boolean', default: false, help: 'Let anonymous requests through to authorization.' },
   'event-ttl-seconds': { kind: 'number', default: 3600, min: 1, help: 'How long Events are kept.' },
+  ...optionFlags,
   'watch-cache-mb': { kind: 'number', default: 64, min: 1, help: 'Bound of the event history for watches that resume late.' },
 } as const satisfies FlagTable;
 
@@ -91,6 +95,8 @@ export function readConfig(args: readonly string[]): ApiserverConfig {
   if ((servers === undefined) === (sqlite === undefined)) throw new UsageError('name one store: --etcd-servers URL,… or --sqlite-file FILE');
   const ports = /^(\d+)-(\d+)$/.exec(values['service-node-port-range']);
   if (!ports || Number(ports[1]) > Number(ports[2]) || Number(ports[2]) > 65535) throw new UsageError(`--service-node-port-range takes FROM-TO, not "${values['service-node-port-range']}"`);
+  const reconciler = values['endpoint-reconciler-type'];
+  if (reconciler !== 'lease' && reconciler !== 'none') throw new UsageError(`--endpoint-reconciler-type takes lease or none, not "${reconciler}"`);
   const signingKey = needed('service-account-signing-key-file');
   const keyFiles = values['service-account-key-file'];
   const kubeletCert = values['kubelet-client-certificate'];
@@ -118,6 +124,7 @@ export function readConfig(args: readonly string[]): ApiserverConfig {
     } : {}),
     serviceClusterIpRange: values['service-cluster-ip-range'],
     serviceNodePortRange: { from: Number(ports[1]), to: Number(ports[2]) },
+    endpointReconcilerType: reconciler,
     anonymousAuth: values['anonymous-auth'],
     eventTtlSeconds: values['event-ttl-seconds'],
     compactionIntervalMs: durationMs('etcd-compaction-interval', values['etcd-compaction-interval']),

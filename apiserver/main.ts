@@ -1,4 +1,5 @@
 // Puts an API server together: storage, cache, resources, filters, handlers, bootstrap. Components reach it over HTTPS only.
+import { aborted } from '#machinery/base/abort.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { notFound } from '#machinery/api/status.ts';
@@ -36,6 +37,7 @@ import type { Storage } from './storage/storage.ts';
 import { createWatchCache } from './storage/watch-cache.ts';
 
 const log = createLogger('apiserver');
+const undoMs = 3000;
 
 async function openStorage(config: ApiserverConfig): Promise<Storage> {
   const { storage } = config;
@@ -124,7 +126,10 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
         await Promise.race([signal.aborted ? Promise.resolve() : ended, server.failed, caching.then(() => {
           if (!signal.aborted) throw new Error('the watch cache ended by itself');
         }), ready.then(() => ended)]);
+        // /readyz fails from here on; balancers get the time to notice before anything is refused.
+        if (limits.shutdownDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, limits.shutdownDelayMs));
       } finally {
+        await undo(steps);
         await server.close();
         stop.abort(signal.reason ?? new Error('the API server stops'));
         await Promise.allSettled([caching, compacting, ready]);
@@ -185,6 +190,12 @@ async function bootstrap(steps: readonly BootstrapStep[], health: Health, signal
     }
     completed.get(health)?.add(step.name);
   }));
+}
+
+/** What others must not find any more when this server is gone; bounded, as the store may be what made it stop. */
+async function undo(steps: readonly BootstrapStep[]): Promise<void> {
+  const undone = Promise.all(steps.map(async (step) => step.stop?.())).then(() => undefined, (error: unknown) => log.warn('leaving the cluster was not complete', { error }));
+  await Promise.race([undone, aborted(AbortSignal.timeout(undoMs))]);
 }
 
 /** `proa apiserver`. */

@@ -40,11 +40,11 @@ function staticBand(size: bigint): bigint {
   return share < 16n ? 16n : share > 256n ? 256n : share;
 }
 
+/** Whether the range may give the address out: neither the network's own nor, in IPv4, the broadcast one. */
 export function contains(range: AddressRange, address: string): boolean {
   if (familyOf(address) !== range.family) return false;
   const number = addressToNumber(address);
-  // The whole network, unusable addresses included: what is wrong with those is told apart later.
-  return number >= range.network && number <= (range.family === 'IPv4' ? range.last + 1n : range.last);
+  return number >= range.first && number <= range.last;
 }
 
 export function addressToNumber(address: string): bigint {

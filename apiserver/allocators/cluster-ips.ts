@@ -8,6 +8,10 @@ import { addressToNumber, contains, numberToAddress, parseRange, type AddressRan
 
 export const ipAddresses = 'ipaddresses.networking.k8s.io';
 export const serviceCidrs = 'servicecidrs.networking.k8s.io';
+export const defaultServiceCidr = 'kubernetes';
+export const managedBy = { 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } as const;
+/** A write that was begun this long ago is over: longer than any request lives. */
+export const allocationGraceMs = 60_000;
 
 /** An address that cannot be had; texts are upstream's. */
 export class AllocationError extends Error {
@@ -23,7 +27,7 @@ export interface Owner { namespace: string; name: string }
 export interface ClusterIps {
   /** The families of the configured ranges, the default one first. */
   readonly families: readonly Family[];
-  /** Takes this very address. False: it already belongs to this owner (left behind by a write that was cut off); do not release it. */
+  /** Takes this very address. False: it is this owner's already (left behind by a write that was cut off); do not release it. */
   take(address: string, owner: Owner, dryRun: boolean): Promise<boolean>;
   takeAny(family: Family, owner: Owner, dryRun: boolean): Promise<string>;
   /** Idempotent. */
@@ -40,11 +44,12 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
     return range;
   });
 
-  /** The configured ranges and those of further ServiceCIDR objects that are not going away. */
+  /** Those of the ServiceCIDRs that are ready; until the default one is stored, the configured ones. */
   function ranges(): AddressRange[] {
-    const found = new Map(configured.map((range) => [range.cidr, range]));
+    const found = new Map<string, AddressRange>();
+    if (backend.lookup(serviceCidrs, '', defaultServiceCidr) === undefined) for (const range of configured) found.set(range.cidr, range);
     for (const object of backend.cached(serviceCidrs)) {
-      if (object.metadata?.deletionTimestamp !== undefined) continue;
+      if (!isUsable(object)) continue;
       const { cidrs: more = [] } = (object.spec ?? {}) as { cidrs?: string[] }; // validated when it was stored
       for (const cidr of more) {
         const range = parseRange(cidr);
@@ -63,11 +68,16 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
       throw error;
     }
   }
-  async function belongsTo(address: string, owner: Owner): Promise<boolean> {
+  /**
+   * A server that died between the two writes left it, and no other request can be at it any more. Service kubernetes does not
+   * wait that long: its creators agree on everything, and none of them gives the address back.
+   */
+  async function isLeftFor(address: string, owner: Owner): Promise<boolean> {
     try {
-      const { spec } = await backend.store(ipAddresses).get('', address);
+      const { metadata, spec } = await backend.store(ipAddresses).get('', address);
       const parent = (spec as { parentRef?: { resource?: string; namespace?: string; name?: string } } | undefined)?.parentRef;
-      return parent?.resource === 'services' && parent.namespace === owner.namespace && parent.name === owner.name;
+      if (parent?.resource !== 'services' || parent.namespace !== owner.namespace || parent.name !== owner.name) return false;
+      return isApiService(owner) || Date.parse(metadata.creationTimestamp ?? '') < Date.now() - allocationGraceMs;
     } catch (error) {
       if (isNotFound(error)) return false;
       throw error;
@@ -92,20 +102,16 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
     async take(address, owner, dryRun) {
       const range = ranges().find((one) => contains(one, address));
       if (range === undefined) throw new AllocationError('the provided network does not match the current range');
-      const number = addressToNumber(address);
-      if (number < range.first || number > range.last) {
-        throw new AllocationError(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${range.cidr}`);
-      }
-      const canonical = numberToAddress(number, range.family);
-      if (dryRun || (await create(canonical, range.family, owner))) return true;
-      if (await belongsTo(canonical, owner)) return false;
+      const canonical = numberToAddress(addressToNumber(address), range.family);
+      if (dryRun) return true; // as upstream: what is free now may be taken by then
+      if (await create(canonical, range.family, owner)) return !isApiService(owner);
+      if (await isLeftFor(canonical, owner)) return false;
       throw new AllocationError('provided IP is already allocated');
     },
     async takeAny(family, owner, dryRun) {
       const usable = ranges().filter((range) => range.family === family);
       const [first] = usable;
-      if (first === undefined) throw new AllocationError('the provided network does not match the current range');
-      if (dryRun) return numberToAddress(first.network, family); // as upstream: looking for a free one would promise nothing
+      if (dryRun && first !== undefined) return numberToAddress(first.network, family); // as upstream: looking for a free one would promise nothing
       for (const range of usable) {
         const address = await takeBetween(range.dynamicFirst, range.last, family, owner)
           ?? await takeBetween(range.first, range.dynamicFirst - 1n < range.last ? range.dynamicFirst - 1n : range.last, family, owner);
@@ -127,11 +133,23 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
   };
 }
 
+function isApiService({ namespace, name }: Owner): boolean {
+  return namespace === 'default' && name === 'kubernetes';
+}
+
+/** The default one counts from the start; others once their controller has taken them in. */
+function isUsable(object: Readonly<KubeObject>): boolean {
+  if (object.metadata?.deletionTimestamp !== undefined) return false;
+  const { conditions = [] } = (object.status ?? {}) as { conditions?: { type: string; status: string }[] }; // validated when it was stored
+  const ready = conditions.find(({ type }) => type === 'Ready')?.status;
+  return ready === 'True' || (ready === undefined && object.metadata?.name === defaultServiceCidr);
+}
+
 /** The object that marks an address as taken; `address` is canonical. */
 export function ipAddressFor(address: string, family: Family, { namespace, name }: Owner): KubeObject {
   return {
     apiVersion: 'networking.k8s.io/v1', kind: 'IPAddress',
-    metadata: { name: address, labels: { 'ipaddress.kubernetes.io/ip-family': family, 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } },
+    metadata: { name: address, labels: { 'ipaddress.kubernetes.io/ip-family': family, ...managedBy } },
     spec: { parentRef: { group: '', resource: 'services', namespace, name } },
   };
 }

@@ -1,20 +1,23 @@
-// Node ports. Which are in use is read from the cached Services, plus those that writes under way have taken; so there is
-// no second record that could go stale. Two API servers could still give out the same port at the same moment.
+// Node ports: which are in use is a bitmap in the store, shared by all API servers (range-allocation.ts). What a process that died
+// has left there is found by the repair (repair-node-ports.ts). Upstream: registry/core/service/portallocator.
 import { randomInt } from 'node:crypto';
 import type { Service } from '#machinery/api/object.ts';
 import type { Backend } from '../backend.ts';
 import { AllocationError, RangeFullError } from './cluster-ips.ts';
+import { createRangeAllocation, type RangeAllocation } from './range-allocation.ts';
+
+export interface PortRange { from: number; to: number }
 
 export interface NodePorts {
-  /** Takes this very port for the write under way. */
-  take(port: number): Promise<void>;
-  takeAny(): Promise<number>;
-  /** The write did not happen. */
-  release(ports: readonly number[]): void;
-  /** The write happened: the ports are ours until the cache shows it. */
-  keepUntilCached(ports: readonly number[]): Promise<void>;
-  isFree(port: number): boolean;
+  /** Takes this very port; a dry run only looks. */
+  take(port: number, dryRun: boolean): Promise<void>;
+  /** `mine`: what a dry run was told before. */
+  takeAny(dryRun: boolean, mine: readonly number[]): Promise<number>;
+  /** Idempotent; ports outside the range were never ours. */
+  release(ports: readonly number[]): Promise<void>;
 }
+
+export const rangeText = ({ from, to }: PortRange): string => `${from}-${to}`;
 
 export function portsOf(service: Readonly<Service>): number[] {
   const ports = (service.spec?.ports ?? []).flatMap((port) => (port.nodePort ? [port.nodePort] : []));
@@ -22,55 +25,47 @@ export function portsOf(service: Readonly<Service>): number[] {
   return ports;
 }
 
-export function createNodePorts({ from, to }: { from: number; to: number }, backend: Pick<Backend, 'cached' | 'refresh'>, signal: AbortSignal): NodePorts {
-  const underWay = new Set<number>();
+export function createNodePortAllocation(range: PortRange, backend: Pick<Backend, 'storage'>): RangeAllocation {
+  return createRangeAllocation('servicenodeports', rangeText(range), () => backend.storage);
+}
+
+export function createNodePorts(range: PortRange, allocation: RangeAllocation): NodePorts {
+  const { from, to } = range;
   const size = to - from + 1;
   // KEP 3668: the lowest ports are left to those who ask by number.
   const band = size <= 16 ? 0 : Math.min(Math.max(16, Math.floor(size / 32)), 128);
 
-  function used(): Set<number> {
-    const services = backend.cached('services') as readonly unknown[] as readonly Readonly<Service>[]; // the rows of services
-    return new Set(services.flatMap(portsOf).concat(...underWay));
-  }
   function pick(start: number, count: number, taken: ReadonlySet<number>): number | undefined {
     if (count <= 0) return undefined;
-    const offset = randomInt(count);
+    const first = randomInt(count);
     for (let step = 0; step < count; step++) {
-      const port = start + ((offset + step) % count);
-      if (!taken.has(port)) return port;
+      const offset = start + ((first + step) % count);
+      if (!taken.has(offset)) return offset;
     }
     return undefined;
   }
-  const find = (taken: ReadonlySet<number>): number | undefined => pick(from + band, size - band, taken) ?? pick(from, band, taken);
 
   return {
-    async take(port) {
-      if (port < from || port > to) throw new AllocationError(`provided port is not in the valid range. The range of valid ports is ${from}-${to}`);
-      if (used().has(port)) {
-        // The Service that had it may be gone already, only not from the cache.
-        await backend.refresh(signal);
-        if (used().has(port)) throw new AllocationError('provided port is already allocated');
-      }
-      underWay.add(port);
+    async take(port, dryRun) {
+      if (port < from || port > to) throw new AllocationError(`provided port is not in the valid range. The range of valid ports is ${rangeText(range)}`);
+      await allocation.change((taken) => {
+        if (taken.has(port - from)) throw new AllocationError('provided port is already allocated');
+        if (!dryRun) taken.add(port - from);
+      });
     },
-    async takeAny() {
-      let port = find(used());
-      if (port === undefined) {
-        await backend.refresh(signal);
-        port = find(used());
-      }
-      if (port === undefined) throw new RangeFullError('range is full');
-      underWay.add(port);
-      return port;
+    takeAny: (dryRun, mine) => allocation.change((taken) => {
+      const used = mine.length === 0 ? taken : new Set([...taken, ...mine.map((port) => port - from)]);
+      const offset = pick(band, size - band, used) ?? pick(0, band, used);
+      if (offset === undefined) throw new RangeFullError('range is full');
+      if (!dryRun) taken.add(offset);
+      return from + offset;
+    }),
+    async release(ports) {
+      const own = ports.filter((port) => port >= from && port <= to);
+      if (own.length === 0) return;
+      await allocation.change((taken) => {
+        for (const port of own) taken.delete(port - from);
+      });
     },
-    release(ports) {
-      for (const port of ports) underWay.delete(port);
-    },
-    async keepUntilCached(ports) {
-      if (ports.length === 0) return;
-      await backend.refresh(signal);
-      for (const port of ports) underWay.delete(port);
-    },
-    isFree: (port) => !used().has(port),
   };
 }

@@ -7,7 +7,7 @@ import type { ServerDeps } from '../backend.ts';
 import type { Reservation, Strategy, WriteContext } from '../resources/resource.ts';
 import { familyOf } from './address-range.ts';
 import { AllocationError, createClusterIps, RangeFullError, type ClusterIps, type Owner } from './cluster-ips.ts';
-import { createNodePorts, type NodePorts } from './node-ports.ts';
+import { createNodePortAllocation, createNodePorts, portsOf, type NodePorts } from './node-ports.ts';
 
 const log = createLogger('allocators');
 
@@ -22,13 +22,14 @@ type Spec = NonNullable<Service['spec']>;
 
 export function createServiceAllocator(deps: Pick<ServerDeps, 'config' | 'backend' | 'signal'>): ServiceAllocator {
   const clusterIps = createClusterIps(deps.config.serviceClusterIpRange, deps.backend);
-  const nodePorts = createNodePorts(deps.config.serviceNodePortRange, deps.backend, deps.signal);
+  const ports = createNodePortAllocation(deps.config.serviceNodePortRange, deps.backend);
+  const nodePorts = createNodePorts(deps.config.serviceNodePortRange, ports);
 
   async function allocate(object: KubeObject | undefined, old: Readonly<KubeObject> | undefined, context: WriteContext): Promise<Reservation | undefined> {
     // Rows of services hold Services.
     const service = object as unknown as Service | undefined;
     const before = old as unknown as Readonly<Service> | undefined;
-    if (service === undefined) return before === undefined ? undefined : forDelete(before, clusterIps);
+    if (service === undefined) return before === undefined ? undefined : forDelete(before, clusterIps, nodePorts);
     const spec = (service.spec ??= {});
     const transaction = createTransaction(clusterIps, nodePorts, ownerOf(service), context.dryRun);
     try {
@@ -38,6 +39,10 @@ export function createServiceAllocator(deps: Pick<ServerDeps, 'config' | 'backen
       await allocateAddresses(service, before?.spec, transaction);
       await allocatePorts(service, before, transaction);
       await allocateHealthPort(service, before?.spec, transaction);
+      if (before !== undefined) {
+        const kept = new Set(portsOf(service));
+        transaction.releasePortsLater(portsOf(before).filter((port) => !kept.has(port)));
+      }
     } catch (error) {
       await transaction.release();
       throw error;
@@ -54,12 +59,14 @@ interface Transaction extends Reservation {
   takeAnyPort(): Promise<number>;
   /** Given back when the write has happened. */
   releaseLater(address: string): void;
+  releasePortsLater(ports: readonly number[]): void;
 }
 
 function createTransaction(clusterIps: ClusterIps, nodePorts: NodePorts, owner: Owner, dryRun: boolean): Transaction {
   const addresses: string[] = [];
   const ports: number[] = [];
   const leaving: string[] = [];
+  const leavingPorts: number[] = [];
   return {
     async takeAddress(address) {
       if ((await clusterIps.take(address, owner, dryRun)) && !dryRun) addresses.push(address);
@@ -70,39 +77,41 @@ function createTransaction(clusterIps: ClusterIps, nodePorts: NodePorts, owner: 
       return address;
     },
     async takePort(port) {
-      await nodePorts.take(port);
+      if (dryRun && ports.includes(port)) throw new AllocationError('provided port is already allocated');
+      await nodePorts.take(port, dryRun);
       ports.push(port);
     },
     async takeAnyPort() {
-      const port = await nodePorts.takeAny();
+      const port = await nodePorts.takeAny(dryRun, dryRun ? ports : []);
       ports.push(port);
       return port;
     },
     releaseLater(address) {
       leaving.push(address);
     },
+    releasePortsLater(gone) {
+      leavingPorts.push(...gone);
+    },
     async commit() {
-      if (dryRun) return nodePorts.release(ports);
-      await settle([nodePorts.keepUntilCached(ports), ...leaving.map((address) => clusterIps.release(address))], owner);
+      if (!dryRun) await settle([nodePorts.release(leavingPorts), ...leaving.map((address) => clusterIps.release(address))], owner);
     },
     async release() {
-      nodePorts.release(ports);
-      await Promise.all(addresses.map((address) => clusterIps.release(address)));
+      if (!dryRun) await settle([nodePorts.release(ports), ...addresses.map((address) => clusterIps.release(address))], owner);
     },
   };
 }
 
-function forDelete(service: Readonly<Service>, clusterIps: ClusterIps): Reservation {
+function forDelete(service: Readonly<Service>, clusterIps: ClusterIps, nodePorts: NodePorts): Reservation {
   const addresses = service.spec?.type === 'ExternalName' ? [] : (service.spec?.clusterIPs ?? []).filter((address) => address !== 'None' && address !== '');
   return {
     async commit() {
-      await settle(addresses.map((address) => clusterIps.release(address)), ownerOf(service));
+      await settle([nodePorts.release(portsOf(service)), ...addresses.map((address) => clusterIps.release(address))], ownerOf(service));
     },
     async release() {},
   };
 }
 
-/** The write stands whatever happens here; an address left behind is taken back by the repair. */
+/** The answer stands whatever happens here; what is left behind is taken back by the repair. */
 async function settle(work: readonly Promise<void>[], { namespace, name }: Owner): Promise<void> {
   for (const result of await Promise.allSettled(work)) {
     if (result.status === 'rejected') log.error('giving back what a Service had failed', { namespace, name, error: result.reason });

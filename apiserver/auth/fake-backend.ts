@@ -1,11 +1,13 @@
 // A Backend in memory for unit tests. It differs from the real one: no admission, defaults, validation or allocation; writes
-// show in the "cache" at once; the status subresource replaces the whole object; watches never end by themselves.
+// show in the "cache" at once; the status subresource replaces the whole object; watches never end by themselves; objects are not
+// in `storage`, which is for keys of another kind.
 import { randomUUID } from 'node:crypto';
 import type { KubeObject, Stored } from '#machinery/api/object.ts';
 import { alreadyExists, notFound, type ResourceName } from '#machinery/api/status.ts';
 import type { Backend, BackendStore } from '../backend.ts';
 import type { RequestContext, RequestInfo, UserInfo } from '../request.ts';
 import type { ResourceRow, WriteContext } from '../resources/resource.ts';
+import { createFakeStorage } from '../storage/fake-storage.ts';
 import type { CachedObject, CacheEvent, CacheWatch, ResourceCache } from '../storage/cache.ts';
 
 export interface FakeBackend extends Backend {
@@ -138,9 +140,7 @@ export function createFakeBackend(objects: Readonly<Record<string, readonly Kube
       oldestRevision: () => 0n,
       run: async () => {},
     },
-    get storage(): never {
-      throw new Error('the fake has no storage');
-    },
+    storage: createFakeStorage() as Backend['storage'], // who needs more of it tests with an engine
   };
   for (const [id, list] of Object.entries(objects)) for (const object of list) put(id, object);
   return backend;

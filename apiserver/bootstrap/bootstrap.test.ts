@@ -53,13 +53,30 @@ describe('createBootstrap()', () => {
     expect(object(backend, 'endpointslices.discovery.k8s.io', 'kubernetes', 'default').endpoints).to.deep.equal([{ addresses: ['10.41.0.1'], conditions: { ready: true } }]);
   });
   it('writes nothing the second time', async () => {
-    await run(backend); // flow schemas get their status in the background of the first run
+    await run(backend); // of the first run, flow schemas get their status in the background, and the fake allocates nothing
     expect(await run(backend)).to.deep.equal([]);
   });
-  it('follows a new port and address', async () => {
+  /** Of Endpoints and of the EndpointSlice. */
+  const addresses = (): unknown[] => {
+    const { subsets } = object(backend, 'endpoints', 'kubernetes', 'default') as { subsets?: { addresses: { ip: string }[] }[] };
+    const { endpoints } = object(backend, 'endpointslices.discovery.k8s.io', 'kubernetes', 'default') as { endpoints?: { addresses: string[] }[] };
+    return [subsets?.flatMap((subset) => subset.addresses.map(({ ip }) => ip)), endpoints?.flatMap((endpoint) => endpoint.addresses)];
+  };
+  it('follows a new port and address; the server at the old one is there until its lease ends or it stops', async () => {
+    await run(backend); // as above
     expect((await run(backend, { httpsPort: 7443, advertiseAddress: '10.41.0.9' })).filter((write) => !write.includes('flowschemas')).toSorted()).to.deep.equal([
       'update endpoints/default/kubernetes', 'update endpointslices.discovery.k8s.io/default/kubernetes', 'update services/default/kubernetes',
     ]);
+    expect(addresses()).to.deep.equal([['10.41.0.1', '10.41.0.9'], ['10.41.0.1', '10.41.0.9']]);
+    const old = createBootstrap({ config, backend, signal: new AbortController().signal });
+    await Promise.all(old.map(async (step) => step.stop?.()));
+    expect(addresses()).to.deep.equal([['10.41.0.9'], ['10.41.0.9']]);
+  });
+  it('leaves the endpoints to somebody else with --endpoint-reconciler-type=none', async () => {
+    const fresh = createFakeBackend();
+    await run(fresh, { endpointReconcilerType: 'none' });
+    expect(fresh.lookup('endpoints', 'default', 'kubernetes')).to.equal(undefined);
+    expect(fresh.lookup('services', 'default', 'kubernetes')).to.not.equal(undefined);
   });
   it('does not publish an address that only this machine can use', async () => {
     const fresh = createFakeBackend();

@@ -1,15 +1,16 @@
 // What is stored before the server calls itself ready: namespaces, Service kubernetes, priority classes, access rules, flow
 // control, the client CA. Steps are named as upstream's post-start hooks. Run them together: their writes then share
 // commits (about 170 objects on an empty store); on a filled one they only look into the cache.
-import { rfc3339, sleep } from '#machinery/base/clock.ts';
+import { sleep } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
-import { createClusterIps, serviceCidrs } from '../allocators/cluster-ips.ts';
-import { repairClusterIps } from '../allocators/repair.ts';
+import { createClusterIps } from '../allocators/cluster-ips.ts';
+import { startRepair } from '../allocators/repair.ts';
 import type { Backend, BootstrapStep, ServerDeps } from '../backend.ts';
 import { ensure } from './ensure.ts';
 import { ensureFlowControl, markDangling } from './flowcontrol.ts';
-import { ensureEndpoints, ensureKubernetesService, type Advertised } from './kubernetes-service.ts';
+import { createEndpointReconciler, ensureKubernetesService, type Advertised } from './kubernetes-service.ts';
 import { ensureClusterRbac, ensureNamespacedRbac } from './rbac.ts';
+import { createDefaultServiceCidr } from './service-cidr.ts';
 
 const log = createLogger('bootstrap');
 const namespaces = ['kube-system', 'kube-public', 'kube-node-lease', 'default'] as const;
@@ -22,6 +23,11 @@ export function createBootstrap(deps: ServerDeps, port: () => number = () => dep
   const advertised = (): Advertised => ({
     clusterIp: createClusterIps(config.serviceClusterIpRange, backend).firstAddress(), address: config.advertiseAddress, port: port(),
   });
+  const endpoints = config.endpointReconcilerType === 'none' ? undefined : createEndpointReconciler(backend, advertised);
+  const ensureServiceCidr = createDefaultServiceCidr(backend, config.serviceClusterIpRange);
+  const keepService = async (): Promise<void> => {
+    await Promise.all([ensureKubernetesService(backend, advertised()), endpoints?.reconcile()]);
+  };
   let started: Promise<void> | undefined;
   const namespacesThere = (): Promise<void> => (started ??= ensureNamespaces(backend));
 
@@ -35,7 +41,7 @@ export function createBootstrap(deps: ServerDeps, port: () => number = () => dep
     },
     { name: 'scheduling/bootstrap-system-priority-classes', run: () => ensurePriorityClasses(backend) },
     { name: 'priority-and-fairness-config-producer', run: () => ensureFlowControl(backend) },
-    { name: 'start-kubernetes-service-cidr-controller', run: () => ensureServiceCidr(backend, config.serviceClusterIpRange) },
+    { name: 'start-kubernetes-service-cidr-controller', run: ensureServiceCidr },
     {
       name: 'start-cluster-authentication-info-controller',
       async run() {
@@ -47,23 +53,22 @@ export function createBootstrap(deps: ServerDeps, port: () => number = () => dep
       name: 'bootstrap-controller',
       async run() {
         await namespacesThere();
-        await Promise.all([ensureKubernetesService(backend, advertised()), ensureEndpoints(backend, advertised())]);
-        maintain(backend, advertised, deps.signal).catch((error: unknown) => log.error('keeping bootstrap objects current ended', { error }));
+        await keepService();
+        maintain(backend, async () => void await Promise.all([keepService(), ensureServiceCidr()]), deps.signal).catch((error: unknown) => log.error('keeping bootstrap objects current ended', { error }));
       },
+      stop: async () => endpoints?.stop(),
     },
+    { name: 'start-service-ip-repair-controllers', run: () => startRepair(backend, config.serviceNodePortRange, deps.signal) },
   ];
 }
 
-/** Puts back, until the signal aborts, what somebody deleted or changed: endpoints every 10 s, the rest every minute. */
-async function maintain(backend: Backend, advertised: () => Advertised, signal: AbortSignal): Promise<void> {
+/** Puts back, until the signal aborts, what somebody deleted or changed: what is done `often` every 10 s, the rest every minute. */
+async function maintain(backend: Backend, often: () => Promise<void>, signal: AbortSignal): Promise<void> {
   for (let round = 0; !signal.aborted; round++) {
     try {
-      if (round > 0) await Promise.all([ensureKubernetesService(backend, advertised()), ensureEndpoints(backend, advertised())]);
+      if (round > 0) await often();
       if (round % slowEvery === 0) {
-        if (round > 0) {
-          await Promise.all([ensureNamespaces(backend), ensureFlowControl(backend)]);
-          await repairClusterIps(backend, Date.now(), signal);
-        }
+        if (round > 0) await Promise.all([ensureNamespaces(backend), ensureFlowControl(backend)]);
         await markDangling(backend);
       }
     } catch (error) {
@@ -90,27 +95,6 @@ async function ensurePriorityClasses(backend: Backend): Promise<void> {
   await Promise.all(classes.map(([name, value, description]) => ensure(backend, 'priorityclasses.scheduling.k8s.io', {
     apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name }, value, description, globalDefault: false, preemptionPolicy: 'PreemptLowerPriority',
   })));
-}
-
-async function ensureServiceCidr(backend: Backend, range: string): Promise<void> {
-  const name = 'kubernetes';
-  const cidrs = range.split(',').map((cidr) => cidr.trim());
-  await ensure(backend, serviceCidrs, { apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name }, spec: { cidrs } });
-  const existing = backend.lookup(serviceCidrs, '', name);
-  const stored = (existing?.spec as { cidrs?: string[] } | undefined)?.cidrs;
-  if (stored !== undefined && stored.join() !== cidrs.join()) {
-    log.warn('--service-cluster-ip-range differs from the stored ServiceCIDR kubernetes', { configured: cidrs, stored });
-  }
-  type Status = { conditions?: { type: string; status: string }[] } | undefined;
-  const isReady = (status: unknown): boolean => (status as Status)?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
-  if (isReady(existing?.status)) return;
-  await backend.store(serviceCidrs).modify('', name, (object) => {
-    if (isReady(object.status) || object.metadata.deletionTimestamp !== undefined) return false;
-    object.status = {
-      conditions: [{ type: 'Ready', status: 'True', reason: '', message: 'Kubernetes default Service CIDR is ready', lastTransitionTime: rfc3339(Date.now()) }],
-    };
-    return undefined;
-  }, { subresource: 'status' });
 }
 
 /** How extension API servers learn whose client certificates count. */

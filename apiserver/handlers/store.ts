@@ -13,7 +13,7 @@ import { validateObjectMeta, validateObjectMetaUpdate } from '../resources/meta.
 import type { Reservation, WriteContext } from '../resources/resource.ts';
 import { invalidAll } from '../resources/values.ts';
 import { objectKey } from '../storage/keys.ts';
-import type { Storage, StoredValue } from '../storage/storage.ts';
+import { StorageUnavailableError, type Storage, type StoredValue } from '../storage/storage.ts';
 import { dedupeOwners, generateName, wipeSystemFields } from './metadata.ts';
 import type { DeleteOptions } from './options.ts';
 import type { Served } from './served.ts';
@@ -332,7 +332,8 @@ export class ObjectStore {
     try {
       written = await write();
     } catch (error) {
-      await reservation.release();
+      // A write whose answer was lost may have happened: the object then holds what it was given. If not, the repair finds it.
+      if (!(error instanceof StorageUnavailableError)) await reservation.release();
       throw error;
     }
     await (written ? reservation.commit() : reservation.release());
