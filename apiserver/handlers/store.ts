@@ -196,7 +196,7 @@ export class ObjectStore {
     return this.#reserved(reservation, async () => {
       // Names of old objects may break rules that came later.
       const errors = [...validateObjectMeta(metadata, { namespaced: row.namespaced, nameFn: pathSegmentErrors }), ...validateObjectMetaUpdate(metadata, old.metadata)];
-      if (main) errors.push(...(strategy.validate?.(object, writing) ?? []), ...(strategy.validateUpdate?.(object, old, writing) ?? []));
+      if (main) errors.push(...(strategy.validate?.(object, writing, old) ?? []), ...(strategy.validateUpdate?.(object, old, writing) ?? []));
       else if (request.subresource === 'status') errors.push(...(strategy.status?.validateUpdate?.(object, old, writing) ?? []));
       else errors.push(...(strategy.subresources?.[request.subresource]?.validateUpdate?.(object, old, writing) ?? []));
       this.#refuse(request.name, errors);

@@ -34,6 +34,20 @@ export function basicStrategy({ status = false, statusMayChange = usual, initial
   };
 }
 
+/** The common part and what a kind has of its own; its own prepareForCreate comes on top of the common one. */
+export function kindStrategy(basics: Basics, own: Partial<Strategy>): Strategy {
+  const basic = basicStrategy(basics);
+  const { prepareForCreate } = own;
+  return {
+    ...basic, ...own,
+    ...(prepareForCreate ? { prepareForCreate: (object, context) => {
+      basic.prepareForCreate?.(object, context);
+      prepareForCreate(object, context);
+    } } : {}),
+    ...(own.status ? { status: { ...basic.status, ...own.status } } : {}),
+  };
+}
+
 export function setFirstGeneration(object: KubeObject, generation: 'spec' | 'none'): void {
   const metadata = object.metadata ??= {};
   if (generation === 'spec') metadata.generation = 1;

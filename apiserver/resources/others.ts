@@ -3,7 +3,6 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { canonicalQuantity } from '#machinery/api/quantity.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
-import { validateCronJob, validateJob } from './batch.ts';
 import { basicStrategy, keepField, setFirstGeneration, zeroStatus } from './basic.ts';
 import type { Basics } from './basic.ts';
 import { defaultClaimSpec, defaultPodTemplate, defaultResourceList } from './core/pod-defaults.ts';
@@ -31,20 +30,6 @@ const replicated = { status: true, generation: 'spec' } as const;
 const noPut = { unconditionalUpdate: false } as const;
 
 const others: Readonly<Record<string, Other>> = {
-  'apps/statefulsets': { ...replicated, default: defaultStatefulSet, more: { scale: scaleOf('spec.selector'), validateUpdate: statefulSetUpdate } },
-  'apps/daemonsets': { ...replicated, default: defaultDaemonSet, more: { validateUpdate: (object, old) => unchanged('spec.selector', at(object, 'spec', 'selector'), at(old, 'spec', 'selector')) } },
-  'apps/controllerrevisions': { more: { validateUpdate: (object, old) => unchanged('data', object['data'], old['data']) } },
-  'batch/jobs': { ...replicated, default: defaultJob, more: {
-    prepareForCreate: prepareJob,
-    validate: validateJob,
-    validateUpdate: jobUpdate,
-    fieldLabels: { 'status.successful': (object) => String(at(object, 'status', 'succeeded') ?? 0) },
-    fieldLabelError: (label) => `field label "${label}" not supported for Job`,
-  } },
-  'batch/cronjobs': { ...replicated, default: defaultCronJob, more: {
-    validate: (object, { request }) => (request.info.verb === 'create' ? validateCronJob(object) : []),
-    validateUpdate: validateCronJob,
-  } },
   'autoscaling/horizontalpodautoscalers': { status: true, default: defaultAutoscaler, initialStatus: () => ({ desiredReplicas: 0 }) },
   // The rules are those of v2, which is what is stored; the request is defaulted in its own version first.
   'autoscaling/horizontalpodautoscalers/v1': { status: true, default: defaultAutoscalerV1, initialStatus: () => ({ currentReplicas: 0, desiredReplicas: 0 }) },
@@ -193,105 +178,6 @@ export function otherStrategies(): Record<string, Strategy> {
     };
   }
   return made;
-}
-
-function defaultStatefulSet(object: Obj): void {
-  const spec = need(object, 'spec');
-  setEmpty(spec, 'podManagementPolicy', 'OrderedReady');
-  const update = need(spec, 'updateStrategy');
-  if (isEmpty(update['type'])) {
-    update['type'] = 'RollingUpdate';
-    setMissing(update, 'rollingUpdate', { partition: 0 });
-  }
-  const rolling = asObject(update['rollingUpdate']);
-  if (rolling && update['type'] === 'RollingUpdate') setMissing(rolling, 'partition', 0);
-  const retention = need(spec, 'persistentVolumeClaimRetentionPolicy');
-  setEmpty(retention, 'whenDeleted', 'Retain');
-  setEmpty(retention, 'whenScaled', 'Retain');
-  setMissing(spec, 'replicas', 1);
-  setMissing(spec, 'revisionHistoryLimit', 10);
-  defaultPodTemplate(need(spec, 'template'));
-  for (const claim of objects(spec['volumeClaimTemplates'])) {
-    setMissing(claim, 'apiVersion', 'v1');
-    setMissing(claim, 'kind', 'PersistentVolumeClaim');
-    setMissing(claim, 'metadata', {});
-    defaultClaimSpec(need(claim, 'spec'));
-    setEmpty(need(claim, 'status'), 'phase', 'Pending');
-  }
-  zeroStatus(object, ['replicas', 'availableReplicas']);
-}
-const statefulSetMayChange = new Set(['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy', 'minReadySeconds']);
-function statefulSetUpdate(object: KubeObject, old: Readonly<KubeObject>): ReturnType<NonNullable<Strategy['validateUpdate']>> {
-  const fixed = (spec: unknown): Obj => Object.fromEntries(entries(spec).filter(([name]) => !statefulSetMayChange.has(name)));
-  return same(fixed(object['spec']), fixed(old['spec'])) ? [] : [forbiddenField('spec',
-    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")];
-}
-
-function defaultDaemonSet(object: Obj): void {
-  const spec = need(object, 'spec');
-  const update = need(spec, 'updateStrategy');
-  setEmpty(update, 'type', 'RollingUpdate');
-  if (update['type'] === 'RollingUpdate') {
-    const rolling = need(update, 'rollingUpdate');
-    setMissing(rolling, 'maxUnavailable', 1);
-    setMissing(rolling, 'maxSurge', 0);
-  }
-  setMissing(spec, 'revisionHistoryLimit', 10);
-  defaultPodTemplate(need(spec, 'template'));
-  zeroStatus(object, ['currentNumberScheduled', 'numberMisscheduled', 'desiredNumberScheduled', 'numberReady']);
-}
-
-function defaultJob(object: Obj): void {
-  const spec = need(object, 'spec');
-  if (spec['completions'] === undefined && spec['parallelism'] === undefined) spec['completions'] = 1;
-  setMissing(spec, 'parallelism', 1);
-  setMissing(spec, 'backoffLimit', spec['backoffLimitPerIndex'] === undefined ? 6 : 2_147_483_647);
-  const labels = asObject(at(spec, 'template', 'metadata', 'labels'));
-  const metadata = need(object, 'metadata');
-  if (labels && Object.keys(labels).length > 0 && entries(metadata['labels']).length === 0) metadata['labels'] = { ...labels };
-  setMissing(spec, 'completionMode', 'NonIndexed');
-  setMissing(spec, 'suspend', false);
-  setMissing(spec, 'podReplacementPolicy', spec['podFailurePolicy'] === undefined ? 'TerminatingOrFailed' : 'Failed');
-  setMissing(spec, 'manualSelector', false);
-  for (const rule of objects(at(spec, 'podFailurePolicy', 'rules'))) {
-    for (const pattern of objects(rule['onPodConditions'])) setEmpty(pattern, 'status', 'True');
-  }
-  defaultPodTemplate(need(spec, 'template'));
-  setMissing(object, 'status', {});
-}
-function prepareJob(object: KubeObject): void {
-  const spec = need(object, 'spec');
-  const { name = '', uid = '' } = object.metadata ?? {};
-  if (spec['manualSelector'] === true) return;
-  const labels = need(need(need(spec, 'template'), 'metadata'), 'labels');
-  const generated: Record<string, string> = { 'controller-uid': uid, 'job-name': name, 'batch.kubernetes.io/controller-uid': uid, 'batch.kubernetes.io/job-name': name };
-  for (const [key, value] of Object.entries(generated)) setMissing(labels, key, value);
-  need(need(spec, 'selector'), 'matchLabels')['batch.kubernetes.io/controller-uid'] = uid;
-}
-function jobUpdate(object: KubeObject, old: Readonly<KubeObject>): ReturnType<NonNullable<Strategy['validateUpdate']>> {
-  const fields = ['selector', 'completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'managedBy', 'successPolicy'];
-  const errors = fields.flatMap((field) => unchanged(`spec.${field}`, at(object, 'spec', field), at(old, 'spec', field)));
-  const completions = at(object, 'spec', 'completions');
-  if (!same(completions, at(old, 'spec', 'completions'))) {
-    if (at(object, 'spec', 'completionMode') !== 'Indexed') errors.push(invalidField('spec.completions', completions ?? null, immutable));
-    else if (completions !== at(object, 'spec', 'parallelism')) errors.push(invalidField('spec.completions', completions ?? null, 'can only be modified in tandem with spec.parallelism'));
-  }
-  // A suspended job that never ran may have its pod template's scheduling directives changed (a controller's business).
-  const untouched = at(old, 'spec', 'suspend') === true && at(old, 'status', 'startTime') === undefined;
-  if (!untouched) errors.push(...unchanged('spec.template', at(object, 'spec', 'template'), at(old, 'spec', 'template')));
-  return errors;
-}
-
-function defaultCronJob(object: Obj): void {
-  const spec = need(object, 'spec');
-  setEmpty(spec, 'concurrencyPolicy', 'Allow');
-  setMissing(spec, 'suspend', false);
-  setMissing(spec, 'successfulJobsHistoryLimit', 3);
-  setMissing(spec, 'failedJobsHistoryLimit', 1);
-  const job = need(spec, 'jobTemplate');
-  setMissing(job, 'metadata', {});
-  defaultPodTemplate(need(need(job, 'spec'), 'template'));
-  setMissing(object, 'status', {});
 }
 
 function defaultAutoscaler(object: Obj): void {

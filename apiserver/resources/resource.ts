@@ -39,8 +39,9 @@ export interface Strategy {
   prepareForCreate?(object: KubeObject, context: WriteContext): void;
   /** On the main resource: keeps status from `old`, and what else clients cannot change. Generation is raised by the handler; it holds the old one here, and kinds with a rule of their own may raise it. */
   prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): void;
-  validate?(object: KubeObject, context: WriteContext): FieldError[];
-  /** `validate` runs on updates too; this is what comes on top. */
+  /** On creates and updates; `old` tells which, for rules that spare what is stored already. */
+  validate?(object: KubeObject, context: WriteContext, old?: Readonly<KubeObject>): FieldError[];
+  /** What updates have on top of `validate`. */
   validateUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): FieldError[];
   /** Warnings as upstream sends them in `Warning` headers. */
   warnings?(object: KubeObject, old: Readonly<KubeObject> | undefined): string[];

@@ -3,8 +3,13 @@
 import { badRequest } from '#machinery/api/status.ts';
 import { QuantityError } from '#machinery/api/quantity.ts';
 import { parseApiVersion } from '#machinery/api/object.ts';
+import { controllerRevisionStrategy } from './apps/controllerrevision.ts';
+import { daemonSetStrategy } from './apps/daemonset.ts';
 import { deploymentStrategy } from './apps/deployment.ts';
 import { replicaSetStrategy } from './apps/replicaset.ts';
+import { statefulSetStrategy } from './apps/statefulset.ts';
+import { cronJobStrategy } from './batch/cronjob.ts';
+import { jobStrategy } from './batch/job.ts';
 import { leaseStrategy } from './coordination/lease.ts';
 import { configMapStrategy } from './core/configmap.ts';
 import { endpointsStrategy } from './core/endpoints.ts';
@@ -50,6 +55,11 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'persistentvolumeclaims': persistentVolumeClaimStrategy,
     'deployments.apps': deploymentStrategy,
     'replicasets.apps': replicaSetStrategy,
+    'statefulsets.apps': statefulSetStrategy,
+    'daemonsets.apps': daemonSetStrategy,
+    'controllerrevisions.apps': controllerRevisionStrategy,
+    'jobs.batch': jobStrategy,
+    'cronjobs.batch': cronJobStrategy,
     'endpointslices.discovery.k8s.io': endpointSliceStrategy,
     'leases.coordination.k8s.io': leaseStrategy,
   };

@@ -54,7 +54,7 @@ export function update(id: string, old: KubeObject, change: (object: KubeObject)
     errors = [...errors, ...(strategy.status?.validateUpdate?.(object, stored, context) ?? [])];
   } else {
     strategy.prepareForUpdate?.(object, stored, context);
-    errors = [...errors, ...(strategy.validate?.(object, context) ?? []), ...(strategy.validateUpdate?.(object, stored, context) ?? [])];
+    errors = [...errors, ...(strategy.validate?.(object, context, stored) ?? []), ...(strategy.validateUpdate?.(object, stored, context) ?? [])];
   }
   return { object, errors: show(errors) };
 }

@@ -93,6 +93,8 @@ export function dropNulls(value: unknown): void {
 
 export const required = (field: string, detail?: string): FieldError => ({ type: 'Required', field, ...(detail === undefined ? {} : { detail }) });
 export const invalidField = (field: string, value: unknown, detail: string): FieldError => ({ type: 'Invalid', field, value, detail });
+/** Where upstream leaves the value out of the text. */
+export const invalidWhole = (field: string, detail: string): FieldError => ({ type: 'Invalid', field, detail, omitValue: true });
 export const forbiddenField = (field: string, detail: string): FieldError => ({ type: 'Forbidden', field, detail });
 export const duplicate = (field: string, value: unknown): FieldError => ({ type: 'Duplicate', field, value });
 export const notFoundField = (field: string, value: unknown, detail?: string): FieldError => ({ type: 'NotFound', field, value, ...(detail === undefined ? {} : { detail }) });
@@ -108,6 +110,10 @@ export function invalidAll(field: string, value: unknown, details: readonly stri
 export const immutable = 'field is immutable';
 export function unchanged(field: string, value: unknown, old: unknown): FieldError[] {
   return same(value, old) ? [] : [invalidField(field, value, immutable)];
+}
+/** One line for each field that differs; upstream prints a diff of its internal structs there. */
+export function changedFields(now: Readonly<Obj>, old: Readonly<Obj>, path: string): string[] {
+  return [...new Set([...Object.keys(now), ...Object.keys(old)])].filter((field) => !same(now[field], old[field])).map((field) => `  changed: ${path}.${field}`);
 }
 /** `must be greater than or equal to 0` where a number is below. */
 export function notNegative(field: string, value: unknown): FieldError[] {

@@ -69,7 +69,8 @@ export const notAcceptable = (message: string): StatusError => new StatusError(4
 
 /** One thing wrong with one field. Texts by type: facts on validation ("wire"). */
 export type FieldErrorType = 'Required' | 'Invalid' | 'TypeInvalid' | 'NotSupported' | 'Duplicate' | 'NotFound' | 'Forbidden' | 'TooLong' | 'TooMany' | 'Internal';
-export interface FieldError { type: FieldErrorType; field: string; value?: unknown; detail?: string }
+/** `omitValue`: the text says nothing of the value. */
+export interface FieldError { type: FieldErrorType; field: string; value?: unknown; detail?: string; omitValue?: true }
 
 const texts: Record<FieldErrorType, readonly [cause: string, text: string, showsValue: boolean]> = {
   Required: ['FieldValueRequired', 'Required value', false],
@@ -87,7 +88,7 @@ const texts: Record<FieldErrorType, readonly [cause: string, text: string, shows
 /** The error without its field: `Invalid value: "x": must …`. */
 export function fieldErrorBody(error: FieldError): string {
   const [, text, showsValue] = texts[error.type];
-  const value = showsValue ? `: ${showValue(error.value)}` : '';
+  const value = showsValue && !error.omitValue ? `: ${showValue(error.value)}` : '';
   return `${text}${value}${error.detail ? `: ${error.detail}` : ''}`;
 }
 function showValue(value: unknown): string {

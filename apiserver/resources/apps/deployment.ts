@@ -6,7 +6,7 @@ import type { Strategy } from '../resource.ts';
 import { defaultPodTemplate } from '../core/pod-defaults.ts';
 import { asObject, at, forbiddenField, integer, invalidField, need, notSupported, same, setEmpty, setMissing, text, unchanged } from '../values.ts';
 import type { Obj } from '../values.ts';
-import { isOver100Percent, isZero, validateCounts, validateIntOrPercent, validateReplicaCounts, validateSelectorAndTemplate } from './workload.ts';
+import { collisionErrors, intOrPercentErrors, isZero, notOver100Percent, validateCounts, validateNotAbove, validateSelectorAndTemplate, warnOfName } from './workload.ts';
 
 function validateStrategy(strategy: Obj): FieldError[] {
   const path = 'spec.strategy.rollingUpdate';
@@ -15,16 +15,15 @@ function validateStrategy(strategy: Obj): FieldError[] {
     case 'Recreate': return rolling ? [forbiddenField(path, "may not be specified when strategy `type` is 'Recreate'")] : [];
     case 'RollingUpdate': {
       const { maxUnavailable, maxSurge } = rolling ?? {};
-      const errors = [...validateIntOrPercent(maxUnavailable, `${path}.maxUnavailable`), ...validateIntOrPercent(maxSurge, `${path}.maxSurge`)];
+      const errors = [...intOrPercentErrors(maxUnavailable, `${path}.maxUnavailable`), ...intOrPercentErrors(maxSurge, `${path}.maxSurge`)];
       if (isZero(maxUnavailable) && isZero(maxSurge)) errors.push(invalidField(`${path}.maxUnavailable`, maxUnavailable ?? 0, 'may not be 0 when `maxSurge` is 0'));
-      if (isOver100Percent(maxUnavailable)) errors.push(invalidField(`${path}.maxUnavailable`, maxUnavailable, 'must not be greater than 100%'));
-      return errors;
+      return [...errors, ...notOver100Percent(maxUnavailable, `${path}.maxUnavailable`)];
     }
     default: return [notSupported('spec.strategy', { Type: strategy['type'], RollingUpdate: rolling ?? null }, ['Recreate', 'RollingUpdate'])];
   }
 }
 
-const counts = ['replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'observedGeneration', 'collisionCount', 'terminatingReplicas'];
+const counts = ['observedGeneration', 'replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'terminatingReplicas', 'collisionCount'];
 
 const basic = basicStrategy({ status: true, generation: 'spec' });
 
@@ -63,11 +62,9 @@ export const deploymentStrategy: Strategy = {
     prepareForUpdate: (object, old) => keepAllButStatus(object, old, ['annotations', 'finalizers', 'ownerReferences']),
     validateUpdate(object, old) {
       const status = asObject(object['status']) ?? {};
-      const errors = [...validateCounts(status, 'status', counts), ...validateReplicaCounts(status, ['updatedReplicas', 'readyReplicas', 'availableReplicas'])];
-      const [collisions, before] = [integer(status['collisionCount']), integer(at(old, 'status', 'collisionCount'))];
-      if (before !== undefined && (collisions ?? -1) < before) errors.push(invalidField('status.collisionCount', collisions ?? null, 'cannot be decremented'));
-      return errors;
+      return [...validateCounts(status, 'status', counts), ...validateNotAbove(status, ['updatedReplicas', 'readyReplicas', 'availableReplicas']), ...collisionErrors(status, old)];
     },
   },
+  warnings: warnOfName,
   scale: scaleOf('spec.selector'),
 };

@@ -4,7 +4,7 @@ import { defaultPodTemplate } from '../core/pod-defaults.ts';
 import type { Strategy } from '../resource.ts';
 import { scaleOf } from '../scale.ts';
 import { asObject, at, need, setMissing, unchanged } from '../values.ts';
-import { validateCounts, validateReplicaCounts, validateSelectorAndTemplate } from './workload.ts';
+import { validateCounts, validateNotAbove, validateSelectorAndTemplate, warnOfName } from './workload.ts';
 
 const basic = basicStrategy({ status: true, generation: 'spec', initialStatus: () => ({ replicas: 0 }) });
 
@@ -26,10 +26,11 @@ export const replicaSetStrategy: Strategy = {
     validateUpdate(object) {
       const status = asObject(object['status']) ?? {};
       return [
-        ...validateCounts(status, 'status', ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'terminatingReplicas', 'observedGeneration']),
-        ...validateReplicaCounts(status, ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas']),
+        ...validateCounts(status, 'status', ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration', 'terminatingReplicas']),
+        ...validateNotAbove(status, ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas']),
       ];
     },
   },
+  warnings: warnOfName,
   scale: scaleOf('spec.selector'),
 };

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { create, update } from './testing.ts';
+import { create, update } from '../testing.ts';
 
 type Json = Record<string, unknown>;
 const template = { spec: { containers: [{ name: 'c', image: 'i' }], restartPolicy: 'Never' } };
