@@ -101,18 +101,6 @@ function* slices(parts: readonly Buffer[]): Generator<Buffer> {
   if (size > 0) yield Buffer.concat(pending, size);
 }
 
-/** Waits until the connection takes more, or is gone. */
-export async function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed || !response.writableNeedDrain) return;
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      response.off('drain', done).off('close', done);
-      resolve();
-    };
-    response.on('drain', done).on('close', done);
-  });
-}
-
 async function compressed(response: ServerResponse, parts: readonly Buffer[]): Promise<void> {
   const { createGzip } = await import('node:zlib');
   response.setHeader('Content-Encoding', 'gzip');

@@ -1,119 +1,128 @@
 // WATCH: the cache's changes as frames, with bookmarks, initial events (streaming lists) and events that follow from the
-// selector: an object that begins or ceases to match is ADDED or DELETED. A frame is made once for all watchers.
-import type { ServerResponse } from 'node:http';
+// selector: an object that begins or ceases to match is ADDED or DELETED. watch-frames.ts makes the frames, watch-sink.ts sends them.
 import { createLogger } from '#machinery/base/log.ts';
-import type { KubeObject } from '#machinery/api/object.ts';
-import type { Status } from '#machinery/api/status.ts';
-import { notAcceptable } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import { statusOf } from '../filters/errors.ts';
 import type { CachedObject, CacheEvent, WatchCache } from '../storage/cache.ts';
 import { CompactedError } from '../storage/storage.ts';
-import { notOlderThan, tooOld } from './freshness.ts';
+import { notOlderThan, parseResourceVersion, tooOld, unexpected } from './freshness.ts';
 import { protobufType } from './negotiate.ts';
 import type { OutputForm } from './negotiate.ts';
 import type { ListOptions } from './options.ts';
-import { bodyOf, loadProtobuf } from './protobuf.ts';
-import { drained } from './respond.ts';
+import { selected } from './selection.ts';
 import type { Selection } from './selection.ts';
 import type { Served } from './served.ts';
-import { includeObject, partialJson, tableJson } from './table.ts';
+import { createEncoder } from './watch-frames.ts';
+import type { Encoder } from './watch-frames.ts';
+import type { OpenSink, WatchSink } from './watch-sink.ts';
 
 const log = createLogger('watch');
-const bookmarkEveryMs = 50_000;
+const bookmarkEveryMs = 60_000;
+/** The last bookmark goes out so long before the watch's time is over, so that its client resumes from nearly now. */
+const lastBookmarkMs = 2000;
 const minTimeoutMs = 1_800_000;
 /** Initial events go out in pieces of about this size. */
 const pieceBytes = 256 * 1024;
 
-type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
-
-export async function serveWatch(cache: WatchCache, context: RequestState, response: ServerResponse, form: OutputForm, served: Served, selection: Selection, options: ListOptions): Promise<void> {
+/** Throws what is to be answered as a Status; what goes wrong after the sink was opened becomes an event. */
+export async function serveWatch(cache: WatchCache, context: RequestState, form: OutputForm, served: Served, selection: Selection, options: ListOptions, open: OpenSink): Promise<void> {
   const { stored } = served;
   if (!stored) throw new Error(`${served.id} is not stored`);
-  const encode = form.mediaType === protobufType ? await protobufEncoder(form, served) : encoderFor(form, served, context.query);
+  const asked = parseResourceVersion(options.resourceVersion, unexpected);
+  const encode = await createEncoder(form, served, context.query);
+  // Streams of JSON bear no parameter upstream, others do.
+  const sink = await open(form.mediaType === protobufType ? `${protobufType};stream=watch` : form.mediaType, form.mediaType !== protobufType);
   const timeoutMs = options.timeoutSeconds ? options.timeoutSeconds * 1000 : minTimeoutMs * (1 + Math.random());
-
-  response.statusCode = 200;
-  response.setHeader('Content-Type', form.mediaType === protobufType ? `${protobufType};stream=watch` : 'application/json');
-  const ended = new AbortController();
-  const signal = AbortSignal.any([context.signal, ended.signal]);
-  const timer = setTimeout(() => ended.abort(), Math.min(timeoutMs, 2 ** 31 - 1));
-  let bookmarks: NodeJS.Timeout | undefined;
+  const deadline = Date.now() + timeoutMs;
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), Math.min(timeoutMs, 2 ** 31 - 1));
+  const signal = AbortSignal.any([context.signal, over.signal]);
+  let stopBookmarks: (() => void) | undefined;
   let watch: ReturnType<typeof stored.cache.watch> | undefined;
   try {
-    const asked = options.resourceVersion === '' ? 0n : BigInt(options.resourceVersion);
-    if (options.resourceVersion === '') await cache.waitForLatest(signal);
-    // Like upstream, everything that goes wrong from here on is an event, not an answer.
-    response.flushHeaders();
-    if (options.sendInitialEvents && asked > 0n) await notOlderThan(cache, asked, signal);
+    const { sendInitialEvents } = options;
+    if (sendInitialEvents !== undefined && options.resourceVersion === '') await cache.waitForLatest(signal);
+    if (sendInitialEvents) await notOlderThan(cache, asked, signal);
+    // Old clients that name no version expect what exists too.
+    const wantsInitial = sendInitialEvents ?? asked === 0n;
+    if (!wantsInitial && asked > 0n) await stored.cache.reachBack(asked, signal);
 
-    const begins = cache.revision();
-    const fromNow = asked === 0n || options.sendInitialEvents === true;
-    const initial = options.sendInitialEvents ? stored.cache.list({ ...(selection.namespace === '' ? {} : { namespace: selection.namespace }), ...(selection.index ? { index: selection.index } : {}) }) : [];
-    watch = stored.cache.watch({
-      afterRevision: fromNow || asked > begins ? begins : asked,
-      ...(selection.namespace === '' ? {} : { namespace: selection.namespace }),
-      ...(selection.name === undefined || selection.namespace === '' && served.row.namespaced ? {} : { name: selection.name }),
-    }, signal);
-
-    await sendInitial(response, initial, served, selection, encode, signal);
-    if (options.sendInitialEvents && options.allowWatchBookmarks) response.write(encode.bookmark(begins, true));
-    const current = watch;
-    if (options.allowWatchBookmarks) {
-      let sent = begins;
-      const send = (): void => {
-        if (response.writableNeedDrain || response.destroyed || current.revision <= sent) return;
-        sent = current.revision;
-        response.write(encode.bookmark(sent, false));
-      };
-      bookmarks = setInterval(send, bookmarkEveryMs);
-    }
-    for await (const batch of current) {
-      const frames = framesOf(batch, served, selection, encode, fromNow ? 0n : asked);
-      if (frames.length === 0) continue;
-      if (response.destroyed) break;
-      const piece = frames.length === 1 ? frames[0] ?? Buffer.alloc(0) : Buffer.concat(frames);
-      if (!response.write(piece)) await drained(response);
+    // From here to the watch nothing waits: what exists and what changes then join without a gap.
+    const begins = wantsInitial || asked === 0n ? cache.revision() : asked;
+    const initial = wantsInitial ? selected(served, selection) : [];
+    watch = stored.cache.watch({ afterRevision: begins, ...topicOf(served, selection), onSlow: () => sink.destroy() }, signal);
+    await sendInitial(sink, initial, served, selection, encode, signal);
+    if (sendInitialEvents && options.allowWatchBookmarks) await sink.write([encode.bookmark(begins, true)]);
+    if (options.allowWatchBookmarks) stopBookmarks = keepBookmarks(sink, watch, begins, encode, deadline);
+    for await (const batch of watch) {
+      const frames = framesOf(batch, served, selection, encode, sink);
+      if (frames.length > 0) await sink.write(frames);
+      if (sink.gone) break;
     }
   } catch (error) {
-    if (!signal.aborted && !response.destroyed) {
-      const status = error instanceof CompactedError ? tooOld(options.resourceVersion, error.compacted).status : statusOf(error, { path: context.info.path });
+    if (!signal.aborted && !sink.gone) {
+      const status = error instanceof CompactedError ? tooOld(asked, error.compacted).status : statusOf(error, { path: context.info.path });
       log.debug('watch ends with an error', { path: context.info.path, status: status.message });
-      response.write(encode.error(status));
+      await sink.write([encode.error(status)]);
     }
   } finally {
     clearTimeout(timer);
-    clearInterval(bookmarks);
+    stopBookmarks?.();
     watch?.close();
-    ended.abort();
-    if (!response.destroyed) response.end();
+    over.abort();
+    sink.end();
   }
 }
 
-async function sendInitial(response: ServerResponse, items: readonly CachedObject[], served: Served, selection: Selection, encode: Encoder, signal: AbortSignal): Promise<void> {
+/** Which changes the cache need not tell at all. */
+function topicOf(served: Served, { namespace, name, index }: Selection): { namespace?: string; name?: string; index?: { name: string; value: string } } {
+  if (name !== undefined && (namespace !== '' || !served.row.namespaced)) return { namespace, name };
+  if (namespace !== '') return { namespace };
+  return index ? { index } : {};
+}
+
+/** Every minute, and shortly before the end. */
+function keepBookmarks(sink: WatchSink, watch: { readonly revision: bigint }, begins: bigint, encode: Encoder, deadline: number): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const send = (): void => {
+    // Who is behind gets what is on the way first, and a bookmark the next time.
+    if (!sink.gone && !sink.isBehind && watch.revision > begins) sink.write([encode.bookmark(watch.revision, false)])?.catch(() => undefined); // never rejects
+    schedule();
+  };
+  const schedule = (): void => {
+    const now = Date.now();
+    const at = Math.min(now + bookmarkEveryMs, deadline - lastBookmarkMs);
+    if (at > now) timer = setTimeout(send, at - now);
+  };
+  schedule();
+  return () => clearTimeout(timer);
+}
+
+async function sendInitial(sink: WatchSink, items: readonly CachedObject[], served: Served, selection: Selection, encode: Encoder, signal: AbortSignal): Promise<void> {
   let frames: Buffer[] = [];
   let size = 0;
   for (const item of items) {
     const shown = served.view(item);
     if (!selection.all && !selection.matches(shown.object)) continue;
-    const frame = encode.once('ADDED', shown);
-    frames.push(frame);
-    size += frame.length;
-    if (size >= pieceBytes) {
-      if (!response.write(Buffer.concat(frames, size))) await drained(response);
-      else await new Promise(setImmediate);
-      if (response.destroyed || signal.aborted) return;
-      frames = [];
-      size = 0;
-    }
+    const parts = encode.once('ADDED', shown);
+    if (sink.isFramed) frames.push(Buffer.concat(parts));
+    else frames.push(...parts);
+    for (const part of parts) size += part.length;
+    if (size < pieceBytes) continue;
+    await (sink.write(frames) ?? new Promise(setImmediate));
+    if (sink.gone || signal.aborted) return;
+    frames = [];
+    size = 0;
   }
-  if (size > 0 && !response.write(Buffer.concat(frames, size))) await drained(response);
+  if (frames.length > 0) await sink.write(frames);
 }
 
-function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selection, encode: Encoder, after: bigint): Buffer[] {
+function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selection, encode: Encoder, sink: WatchSink): Buffer[] {
+  const shared = selection.all && !sink.isFramed ? encode.batches : undefined;
+  const known = shared?.get(batch);
+  if (known) return [known];
   const frames: Buffer[] = [];
   for (const event of batch) {
-    if (event.revision <= after) continue;
     const now = event.current && served.view(event.current);
     const before = event.previous && served.view(event.previous);
     const matched = before !== undefined && (selection.all || selection.matches(before.object));
@@ -121,7 +130,10 @@ function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selec
     if (matches) frames.push(encode.shared(matched ? 'MODIFIED' : 'ADDED', now));
     else if (matched) frames.push(encode.shared('DELETED', event.deleted ? served.view(event.deleted) : atRevision(before, event)));
   }
-  return frames;
+  if (!shared || frames.length === 0) return frames;
+  const whole = Buffer.concat(frames);
+  shared.set(batch, whole);
+  return [whole];
 }
 
 /** The last state that matched, with the version of the change that ended it. */
@@ -134,108 +146,4 @@ function atRevision(before: CachedObject, event: CacheEvent): CachedObject {
     departed.set(event, last);
   }
   return last;
-}
-
-interface Encoder {
-  /** A frame that nobody else is likely to want. */
-  once(type: EventType, item: CachedObject): Buffer;
-  /** A frame that other watchers get too. */
-  shared(type: EventType, item: CachedObject): Buffer;
-  bookmark(revision: bigint, initialEventsEnd: boolean): Buffer;
-  error(status: Status): Buffer;
-}
-
-const heads: Record<EventType, Buffer> = {
-  ADDED: Buffer.from('{"type":"ADDED","object":'), MODIFIED: Buffer.from('{"type":"MODIFIED","object":'), DELETED: Buffer.from('{"type":"DELETED","object":'),
-};
-const tail = Buffer.from('}\n');
-
-function frame(type: EventType, bytes: Buffer): Buffer {
-  return Buffer.concat([heads[type], bytes, tail]);
-}
-
-/** The newest frames: watchers that are awake at the same time find them here, nobody holds them for long. */
-class FrameCache {
-  readonly #frames = new Map<CachedObject, Buffer>();
-  get(item: CachedObject, make: () => Buffer): Buffer {
-    let found = this.#frames.get(item);
-    if (!found) {
-      found = make();
-      this.#frames.set(item, found);
-      if (this.#frames.size > 128) for (const oldest of this.#frames.keys()) {
-        this.#frames.delete(oldest);
-        break;
-      }
-    }
-    return found;
-  }
-}
-const frameCaches = (): Record<EventType, FrameCache> => ({ ADDED: new FrameCache(), MODIFIED: new FrameCache(), DELETED: new FrameCache() });
-const jsonFrames = frameCaches();
-const protobufFrames = frameCaches();
-
-function encoderFor(form: OutputForm, served: Served, query: URLSearchParams): Encoder {
-  const { transform } = form;
-  const { row, apiVersion } = served;
-  const error = (status: Status): Buffer => Buffer.from(`{"type":"ERROR","object":${JSON.stringify(status)}}\n`);
-  if (!transform) {
-    return {
-      once: (type, item) => frame(type, item.bytes),
-      shared: (type, item) => jsonFrames[type].get(item, () => frame(type, item.bytes)),
-      error,
-      bookmark: (revision, end) => Buffer.from(`{"type":"BOOKMARK","object":${JSON.stringify({ kind: row.kind, apiVersion, metadata: metadataOf(revision, end) })}}\n`),
-    };
-  }
-  if (transform.kind === 'PartialObjectMetadataList') throw notAcceptable(`you requested PartialObjectMetadataList, but the requested object is not a list (${row.kind})`);
-  let shape: (item: Pick<CachedObject, 'object' | 'bytes'>) => string;
-  if (transform.kind === 'Table') {
-    const include = includeObject(query);
-    let first = true;
-    shape = (item) => {
-      const text = tableJson(row, [item], transform.version, include, { ...(item.object.metadata?.resourceVersion ? { resourceVersion: item.object.metadata.resourceVersion } : {}) }, Date.now(), first);
-      first = false;
-      return text;
-    };
-  } else shape = (item) => partialJson(item.object, transform.version);
-  const make = (type: EventType, item: CachedObject): Buffer => frame(type, Buffer.from(shape(item)));
-  return {
-    once: make,
-    shared: make,
-    error,
-    bookmark(revision, end) {
-      const object = { kind: row.kind, apiVersion, metadata: metadataOf(revision, end) };
-      return Buffer.from(`{"type":"BOOKMARK","object":${shape({ object, bytes: Buffer.from(JSON.stringify(object)) })}}\n`);
-    },
-  };
-}
-
-function metadataOf(revision: bigint, end: boolean): { resourceVersion: string; annotations?: Record<string, string> } {
-  return { resourceVersion: String(revision), ...(end ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) };
-}
-
-/** Frames with their length in front. Tables do not come this way, and only metadata of kinds without a message: negotiation sees to it. */
-async function protobufEncoder({ transform }: OutputForm, { row, apiVersion }: Served): Promise<Encoder> {
-  const [codec, { encodeEnvelope, encodeWatchFrame }] = await Promise.all([loadProtobuf(), import('#machinery/schema/protobuf.ts')]);
-  const own = { kind: row.kind, apiVersion };
-  const encoded = (object: KubeObject): Buffer => {
-    const bytes = codec.encode(object);
-    if (!bytes) throw new Error(`${object.apiVersion} ${object.kind} has no protobuf message`);
-    return bytes;
-  };
-  const partial = ({ metadata }: Readonly<KubeObject>): KubeObject => ({ kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${transform?.version ?? 'v1'}`, metadata: metadata ?? {} });
-  if (transform && transform.kind !== 'PartialObjectMetadata') throw notAcceptable(`you requested ${transform.kind}, but the requested object is not a list (${row.kind})`);
-  const whole = (item: Pick<CachedObject, 'object'>): Buffer => {
-    const body = bodyOf(codec, item);
-    return body ? encodeEnvelope(own, body) : encoded(item.object);
-  };
-  const frameOf = (type: EventType, item: CachedObject): Buffer => encodeWatchFrame(type, transform ? encoded(partial(item.object)) : whole(item));
-  return {
-    once: frameOf,
-    shared: (type, item) => (transform ? frameOf(type, item) : protobufFrames[type].get(item, () => frameOf(type, item))),
-    bookmark(revision, end) {
-      const object = { ...own, metadata: metadataOf(revision, end) };
-      return encodeWatchFrame('BOOKMARK', encoded(transform ? partial(object) : object));
-    },
-    error: (status) => encodeWatchFrame('ERROR', encoded({ ...status })),
-  };
 }
