@@ -71,7 +71,6 @@ export const flags = {
   'endpoint-reconciler-type': { kind: 'string', placeholder: 'lease|none', default: 'lease', help: 'Who keeps the endpoints of Service default/kubernetes: the living API servers, or nobody here.' },
   'anonymous-auth': { kind: 'boolean', default: false, help: 'Let anonymous requests through to authorization.' },
   'event-ttl-seconds': { kind: 'number', default: 3600, min: 1, help: 'How long Events are kept.' },
-  ...optionFlags,
   'watch-cache-mb': { kind: 'number', default: 64, min: 1, help: 'Bound of the event history for watches that resume late.' },
 } as const satisfies FlagTable;
 
