@@ -160,7 +160,7 @@ function validateFileKeys(spec: Obj, volumes: ReadonlyMap<string, Obj>, path: st
 }
 
 export function validatePodSpec(spec: Obj, { isPod, podName }: SpecContext, path: string): FieldError[] {
-  const { errors, volumes } = validateVolumes(spec['volumes'], `${path}.volumes`, podName);
+  const { errors, volumes } = validateVolumes(spec['volumes'], `${path}.volumes`, { podName, isPod });
   errors.push(...validateResourceClaims(spec, `${path}.resourceClaims`));
   errors.push(...validateContainers(spec, {
     volumes, isPod, claims: new Set(objects(spec['resourceClaims']).map((claim) => text(claim['name']))), gracePeriodSeconds: integer(spec['terminationGracePeriodSeconds']) ?? 30,

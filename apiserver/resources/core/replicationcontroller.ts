@@ -1,12 +1,44 @@
-// ReplicationControllers.
+// ReplicationControllers. Upstream: ValidateReplicationController in pkg/apis/core/validation/validation.go.
+import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy, zeroStatus } from '../basic.ts';
 import type { Strategy } from '../resource.ts';
 import { scaleOf } from '../scale.ts';
-import { at, entries, isObject, need, setMissing } from '../values.ts';
+import { asObject, at, entries, forbiddenField, integer, invalidField, isObject, need, notNegative, notSupported, required, setMissing } from '../values.ts';
+import type { Obj } from '../values.ts';
 import { defaultPodTemplate } from './pod-defaults.ts';
+import { validatePodTemplate } from './pod-validation.ts';
+
+const basic = basicStrategy({ status: true, generation: 'spec' });
+
+function validateTemplate(spec: Obj): FieldError[] {
+  const template = asObject(spec['template']);
+  const path = 'spec.template';
+  if (!template) return [required(path)];
+  const errors: FieldError[] = [];
+  const labels = at(template, 'metadata', 'labels');
+  if (entries(spec['selector']).some(([key, value]) => at(labels, key) !== value)) errors.push(invalidField(`${path}.metadata.labels`, labels ?? null, '`selector` does not match template `labels`'));
+  errors.push(...validatePodTemplate(template, path));
+  const policy = at(template, 'spec', 'restartPolicy');
+  if (policy !== 'Always') errors.push(notSupported(`${path}.spec.restartPolicy`, policy, ['Always']));
+  if (at(template, 'spec', 'activeDeadlineSeconds') !== undefined) {
+    errors.push(forbiddenField(`${path}.spec.activeDeadlineSeconds`, 'activeDeadlineSeconds in ReplicationController is not Supported'));
+  }
+  return errors;
+}
+
+function validateStatus(object: Readonly<Obj>): FieldError[] {
+  const status = asObject(object['status']) ?? {};
+  const of = (field: string): number => integer(status[field]) ?? 0;
+  const errors = ['replicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'observedGeneration'].flatMap((field) => notNegative(`status.${field}`, status[field]));
+  for (const field of ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas']) {
+    if (of(field) > of('replicas')) errors.push(invalidField(`status.${field}`, of(field), 'cannot be greater than status.replicas'));
+  }
+  if (of('availableReplicas') > of('readyReplicas')) errors.push(invalidField('status.availableReplicas', of('availableReplicas'), 'cannot be greater than readyReplicas'));
+  return errors;
+}
 
 export const replicationControllerStrategy: Strategy = {
-  ...basicStrategy({ status: true, generation: 'spec' }),
+  ...basic,
   default(object) {
     const spec = need(object, 'spec');
     const labels = at(spec, 'template', 'metadata', 'labels');
@@ -19,6 +51,15 @@ export const replicationControllerStrategy: Strategy = {
     if (isObject(spec['template'])) defaultPodTemplate(spec['template']);
     zeroStatus(object, ['replicas']);
   },
+  validate(object) {
+    const spec = asObject(object['spec']) ?? {};
+    return [
+      ...(entries(spec['selector']).length === 0 ? [required('spec.selector')] : []),
+      ...validateTemplate(spec),
+      ...notNegative('spec.replicas', spec['replicas']), ...notNegative('spec.minReadySeconds', spec['minReadySeconds']),
+    ];
+  },
+  status: { ...basic.status, validateUpdate: validateStatus },
   scale: scaleOf('spec.selector'),
   fieldLabels: { 'status.replicas': (object) => String(at(object, 'status', 'replicas') ?? 0) },
   fieldLabelError: (label) => `field label not supported: ${label}`,
