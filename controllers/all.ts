@@ -15,6 +15,7 @@ import { createPodGarbageCollector } from './podgc/controller.ts';
 import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
 import { createServiceAccountController } from './serviceaccount/controller.ts';
+import { createServiceCidrController } from './servicecidr/controller.ts';
 import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
@@ -38,5 +39,6 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'taint-eviction-controller': createTaintEvictionController,
   'ttl-after-finished-controller': createTtlAfterFinishedController,
   'clusterrole-aggregation-controller': createClusterRoleAggregationController,
+  'service-cidr-controller': createServiceCidrController,
   'root-ca-certificate-publisher-controller': createRootCaPublisher,
 };

@@ -3,8 +3,8 @@
 import { randomInt } from 'node:crypto';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { isAlreadyExists, isNotFound } from '#machinery/api/status.ts';
+import { addressToNumber, contains, numberToAddress, parseRange, type AddressRange, type Family } from '#machinery/base/address-range.ts';
 import type { Backend } from '../backend.ts';
-import { addressToNumber, contains, numberToAddress, parseRange, type AddressRange, type Family } from './address-range.ts';
 
 export const ipAddresses = 'ipaddresses.networking.k8s.io';
 export const serviceCidrs = 'servicecidrs.networking.k8s.io';
@@ -113,8 +113,8 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
       const [first] = usable;
       if (dryRun && first !== undefined) return numberToAddress(first.network, family); // as upstream: looking for a free one would promise nothing
       for (const range of usable) {
-        const address = await takeBetween(range.dynamicFirst, range.last, family, owner)
-          ?? await takeBetween(range.first, range.dynamicFirst - 1n < range.last ? range.dynamicFirst - 1n : range.last, family, owner);
+        const dynamic = range.first + staticBand(range);
+        const address = await takeBetween(dynamic, range.last, family, owner) ?? await takeBetween(range.first, dynamic - 1n < range.last ? dynamic - 1n : range.last, family, owner);
         if (address !== undefined) return address;
       }
       throw new RangeFullError('range is full');
@@ -131,6 +131,14 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
       return range === undefined ? '' : numberToAddress(range.first, range.family);
     },
   };
+}
+
+/** How many of the lowest addresses are left to those who ask by number, until the rest is full. KEP 3070. */
+export function staticBand({ network, end }: AddressRange): bigint {
+  const size = end - network + 1n;
+  if (size <= 16n) return 0n;
+  const share = size / 16n;
+  return share < 16n ? 16n : share > 256n ? 256n : share;
 }
 
 function isApiService({ namespace, name }: Owner): boolean {

@@ -3,8 +3,8 @@
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject, Service } from '#machinery/api/object.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '#machinery/api/status.ts';
+import { contains, familyOf, parseRange, type AddressRange, type Family } from '#machinery/base/address-range.ts';
 import type { Backend } from '../backend.ts';
-import { contains, familyOf, parseRange, type AddressRange, type Family } from './address-range.ts';
 import type { RecordEvent } from './allocation-events.ts';
 import { allocationGraceMs, ipAddresses, ipAddressFor, managedBy, serviceCidrs, type Owner } from './cluster-ips.ts';
 

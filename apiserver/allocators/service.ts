@@ -3,9 +3,9 @@
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject, Service } from '#machinery/api/object.ts';
 import { internalError, invalid, type FieldError } from '#machinery/api/status.ts';
+import { familyOf } from '#machinery/base/address-range.ts';
 import type { ServerDeps } from '../backend.ts';
 import type { Reservation, Strategy, WriteContext } from '../resources/resource.ts';
-import { familyOf } from './address-range.ts';
 import { AllocationError, createClusterIps, RangeFullError, type ClusterIps, type Owner } from './cluster-ips.ts';
 import { createNodePortAllocation, createNodePorts, portsOf, type NodePorts } from './node-ports.ts';
 

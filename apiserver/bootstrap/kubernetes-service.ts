@@ -4,8 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { isNotFound } from '#machinery/api/status.ts';
+import { familyOf } from '#machinery/base/address-range.ts';
 import type { Backend } from '../backend.ts';
-import { familyOf } from '../allocators/address-range.ts';
 import { registryPrefix } from '../storage/keys.ts';
 import { ensure } from './ensure.ts';
 

@@ -1,8 +1,8 @@
 // The built-in resources that components speak of, with the type of their objects.
 import type {
   ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
-  Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, StatefulSet, StorageClass,
+  IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
+  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass,
 } from '../api/object.ts';
 import type { Resource } from './types.ts';
 
@@ -33,6 +33,9 @@ export const controllerRevisions = define<ControllerRevision>('apps', 'v1', 'con
 
 export const jobs = define<Job>('batch', 'v1', 'jobs', 'Job');
 export const cronJobs = define<CronJob>('batch', 'v1', 'cronjobs', 'CronJob');
+
+export const ipAddresses = define<IPAddress>('networking.k8s.io', 'v1', 'ipaddresses', 'IPAddress', false);
+export const serviceCidrs = define<ServiceCIDR>('networking.k8s.io', 'v1', 'servicecidrs', 'ServiceCIDR', false);
 
 export const endpointSlices = define<EndpointSlice>('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice');
 export const leases = define<Lease>('coordination.k8s.io', 'v1', 'leases', 'Lease');

@@ -1,18 +1,19 @@
-// Addresses of a service range as numbers: which may be given out, and which of them are kept for those who ask by number.
+// IP ranges and addresses as numbers, both families.
 import { isIP, isIPv4 } from 'node:net';
 
 export type Family = 'IPv4' | 'IPv6';
 export interface AddressRange {
-  /** As configured. */
+  /** In canonical form. */
   cidr: string;
+  bits: number;
   family: Family;
   /** The network's address itself. */
   network: bigint;
-  /** First and last address that may be given out. */
+  /** The last one of the network. */
+  end: bigint;
+  /** First and last that a host can have: not the network's own, and in IPv4 not the broadcast address. */
   first: bigint;
   last: bigint;
-  /** Automatic allocation starts here; what lies below is taken only when the rest is full. */
-  dynamicFirst: bigint;
 }
 
 export function familyOf(address: string): Family | undefined {
@@ -20,7 +21,7 @@ export function familyOf(address: string): Family | undefined {
   return version === 4 ? 'IPv4' : version === 6 ? 'IPv6' : undefined;
 }
 
-/** undefined for what is not a CIDR. Sizes of the static band: KEP 3070. */
+/** undefined for what is not a CIDR. */
 export function parseRange(cidr: string): AddressRange | undefined {
   const [address = '', bitsText = ''] = cidr.trim().split('/');
   const family = familyOf(address);
@@ -29,22 +30,24 @@ export function parseRange(cidr: string): AddressRange | undefined {
   if (family === undefined || !/^\d{1,3}$/.test(bitsText) || bits > width) return undefined;
   const size = 1n << BigInt(width - bits);
   const network = addressToNumber(address) & ~(size - 1n);
-  const first = network + 1n;
-  const last = network + size - (family === 'IPv4' ? 2n : 1n);
-  return { cidr: `${numberToAddress(network, family)}/${bits}`, family, network, first, last, dynamicFirst: first + staticBand(size) };
+  const end = network + size - 1n;
+  return { cidr: `${numberToAddress(network, family)}/${bits}`, family, bits, network, end, first: network + 1n, last: family === 'IPv4' ? end - 1n : end };
 }
 
-function staticBand(size: bigint): bigint {
-  if (size <= 16n) return 0n;
-  const share = size / 16n;
-  return share < 16n ? 16n : share > 256n ? 256n : share;
-}
-
-/** Whether the range may give the address out: neither the network's own nor, in IPv4, the broadcast one. */
+/** Whether a host of the range can have the address. */
 export function contains(range: AddressRange, address: string): boolean {
   if (familyOf(address) !== range.family) return false;
   const number = addressToNumber(address);
   return number >= range.first && number <= range.last;
+}
+
+export function overlap(a: AddressRange, b: AddressRange): boolean {
+  return a.family === b.family && a.network <= b.end && b.network <= a.end;
+}
+
+/** Whether all of `inner` is in `outer`; a range is in itself. */
+export function covers(outer: AddressRange, inner: AddressRange): boolean {
+  return outer.family === inner.family && outer.network <= inner.network && inner.end <= outer.end;
 }
 
 export function addressToNumber(address: string): bigint {
