@@ -1,4 +1,4 @@
-// What the server says of its resources: legacy discovery and aggregated discovery (v2), derived from the served rows.
+// What the server says of its resources: legacy discovery and aggregated discovery, derived from the served rows.
 import { createHash } from 'node:crypto';
 import { apiVersionOf, parseApiVersion } from '#machinery/api/object.ts';
 import type { ServedResources } from '../handlers/served.ts';
@@ -80,24 +80,23 @@ export function apiResourceList(resources: ServedResources, group: string, versi
 export interface Document { body: Buffer; etag: string }
 
 /** Aggregated discovery of `/api` (the core group) or `/apis` (all others). */
-export function aggregated(resources: ServedResources, core: boolean, version: 'v2' | 'v2beta1'): Document {
+export function aggregated(resources: ServedResources, core: boolean): Document {
   const items = servedGroups(resources).filter(({ group }) => (group === '') === core).map(({ group, versions }) => ({
-    metadata: { ...(group === '' ? {} : { name: group }), creationTimestamp: null },
+    metadata: group === '' ? {} : { name: group },
     versions: versions.map((one) => ({ version: one, resources: rowsOf(resources, group, one).map(describe), freshness: 'Current' })),
   }));
-  const body = Buffer.from(`${JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items })}\n`);
+  const body = Buffer.from(JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items }));
   return { body, etag: `"${createHash('sha512').update(body).digest('hex').toUpperCase()}"` };
 }
 
+/** Group and version of a kind are told only where they differ from those of the list. */
 function describe(row: ResourceRow): object {
-  const { group, version } = row;
+  const kindOf = (kind: string, groupVersion?: string): object => ({ ...(groupVersion === undefined ? { group: '', version: '' } : parseApiVersion(groupVersion)), kind });
   return {
-    resource: row.resource, responseKind: { group, version, kind: row.kind }, scope: row.namespaced ? 'Namespaced' : 'Cluster', singularResource: row.singular, verbs: row.verbs,
+    resource: row.resource, responseKind: kindOf(row.kind), scope: row.namespaced ? 'Namespaced' : 'Cluster', singularResource: row.singular, verbs: row.verbs,
     ...(row.shortNames.length > 0 ? { shortNames: row.shortNames } : {}), ...(row.categories.length > 0 ? { categories: row.categories } : {}),
     ...(row.subresources.length > 0 ? {
-      subresources: row.subresources.map((sub) => ({
-        subresource: sub.name, responseKind: { ...(sub.groupVersion === undefined ? { group, version } : parseApiVersion(sub.groupVersion)), kind: sub.kind ?? row.kind }, verbs: sub.verbs,
-      })),
+      subresources: row.subresources.map((sub) => ({ subresource: sub.name, responseKind: kindOf(sub.kind ?? row.kind, sub.groupVersion), verbs: sub.verbs })),
     } : {}),
   };
 }

@@ -2,8 +2,8 @@
 import type { ServerResponse } from 'node:http';
 import { StatusError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
-import { negotiateOutput, parseAccept } from '../handlers/negotiate.ts';
-import { respond, send } from '../handlers/respond.ts';
+import { negotiateAggregated, negotiatePlain, unacceptable } from '../handlers/negotiate.ts';
+import { respond } from '../handlers/respond.ts';
 import type { ServedResources } from '../handlers/served.ts';
 import { aggregated, apiGroup, apiGroupList, apiResourceList, apiVersions } from './documents.ts';
 import type { Document } from './documents.ts';
@@ -35,9 +35,9 @@ export function createDiscovery(resources: ServedResources, address: () => strin
       if (more.length > 0) return false;
       let body: Buffer | undefined;
       if (second === undefined) {
-        const version = aggregatedVersion(context.request.headers.accept);
-        if (version !== undefined) {
-          const document = made(`${prefix} ${version}`, () => aggregated(resources, prefix === 'api', version));
+        const aggregatedForm = negotiateAggregated(context.request.headers.accept);
+        if (aggregatedForm) {
+          const document = made(`${prefix} aggregated`, () => aggregated(resources, prefix === 'api'));
           response.setHeader('ETag', document.etag);
           response.setHeader('Vary', 'Accept');
           response.setHeader('Cache-Control', 'public');
@@ -46,10 +46,9 @@ export function createDiscovery(resources: ServedResources, address: () => strin
             response.end();
             return true;
           }
-          await send(context, response, 200, `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, [document.body]);
+          await respond(context, response, aggregatedForm, 200, document.body, ';g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList');
           return true;
         }
-        response.setHeader('Vary', 'Accept');
         body = made(prefix, () => json(prefix === 'api' ? apiVersions(address()) : apiGroupList(resources)));
       } else if (prefix === 'api') {
         if (third !== undefined) return false;
@@ -58,27 +57,10 @@ export function createDiscovery(resources: ServedResources, address: () => strin
       else body = made(`apis/${second}/${third}`, () => json(apiResourceList(resources, second, third)));
       if (!body) return false;
       if (context.request.method !== 'GET' && context.request.method !== 'HEAD') throw new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {});
-      await respond(context, response, plainForm(context.request.headers.accept), 200, body);
+      const form = negotiatePlain(context.request.headers.accept);
+      if (!form) throw unacceptable();
+      await respond(context, response, form, 200, body);
       return true;
     },
   };
-}
-
-/** Which aggregated form the client wants most, if it wants that more than the plain one. */
-export function aggregatedVersion(accept: string | undefined): 'v2' | 'v2beta1' | undefined {
-  for (const { type, subtype, params } of parseAccept(accept ?? '')) {
-    if (type !== 'application' || subtype !== 'json') {
-      if (type === '*' || subtype === '*') return undefined;
-      continue;
-    }
-    if (params['as'] === undefined) return undefined;
-    if (params['g'] === 'apidiscovery.k8s.io' && params['as'] === 'APIGroupDiscoveryList' && (params['v'] === 'v2' || params['v'] === 'v2beta1')) return params['v'];
-  }
-  return undefined;
-}
-
-function plainForm(accept: string | undefined): ReturnType<typeof negotiateOutput> {
-  // What asks for a shape that only objects have gets the plain document, as upstream's fallback does.
-  const plain = parseAccept(accept ?? '').filter(({ params }) => params['as'] === undefined).map(({ type, subtype, q }) => `${type}/${subtype};q=${q}`);
-  return negotiateOutput(plain.join(',') || undefined, false);
 }

@@ -1,12 +1,12 @@
 // The one place where an error becomes an answer, for routes and for refused upgrades.
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { http } from '#machinery/base/http.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { internalError, serviceUnavailable, StatusError, timeoutError } from '#machinery/api/status.ts';
 import type { Status } from '#machinery/api/status.ts';
-import { namesProtobuf, negotiateOutput, protobufType } from '../handlers/negotiate.ts';
-import { loadProtobuf } from '../handlers/protobuf.ts';
+import { negotiatePlain, wantsPretty } from '../handlers/negotiate.ts';
+import { encode } from '../handlers/respond.ts';
 import { StorageUnavailableError } from '../storage/storage.ts';
 
 const log = createLogger('apiserver');
@@ -16,12 +16,25 @@ export class RequestTimeout extends Error {
   override name = 'RequestTimeout';
 }
 
+/** An answer in plain text, where upstream gives no Status. */
+export class PlainError extends Error {
+  override name = 'PlainError';
+  readonly code: number;
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(code: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
 /** What the client is told. Errors that are not meant for it become a 500 that hides the inside and is logged. */
 export function statusOf(error: unknown, keys: Record<string, unknown> = {}): Status {
   if (error instanceof StatusError) {
     if (error.status.code >= 500 && error.cause !== undefined) log.error('request failed', { ...keys, error });
     return error.status;
   }
+  if (error instanceof PlainError) return new StatusError(error.code, '', error.message).status;
   if (error instanceof RequestTimeout) return timeoutError('request did not complete within the allotted timeout').status;
   if (error instanceof StorageUnavailableError) {
     log.warn('storage is not available', { ...keys, error });
@@ -39,32 +52,45 @@ export async function writeError(response: ServerResponse, error: unknown, keys?
     response.destroy();
     return;
   }
+  if (error instanceof PlainError) {
+    writePlain(response, error);
+    return;
+  }
   response.statusCode = status.code;
-  const { mediaType, body } = namesProtobuf(response.req.headers.accept) ? await inProtobuf(status, response.req.headers.accept) : inJson(status);
+  const { mediaType, bytes } = await encoded(status, response.req);
   response.setHeader('Content-Type', mediaType);
   response.setHeader('X-Content-Type-Options', 'nosniff');
   if (status.details?.retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(status.details.retryAfterSeconds));
   if (status.code === 401) response.setHeader('WWW-Authenticate', 'Bearer');
+  response.setHeader('Content-Length', bytes.length);
+  closeIfUnread(response);
+  response.end(response.req.method === 'HEAD' ? undefined : bytes);
+}
+
+function writePlain(response: ServerResponse, { code, message, headers }: PlainError): void {
+  const body = Buffer.from(`${message}\n`);
+  response.statusCode = code;
+  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader('Content-Length', body.length);
-  // A body that was not read to its end cannot be told from the next request.
-  if (!response.req.complete && response.req.method !== 'GET' && response.req.method !== 'HEAD') response.setHeader('Connection', 'close');
+  closeIfUnread(response);
   response.end(response.req.method === 'HEAD' ? undefined : body);
 }
 
-function inJson(status: Status): { mediaType: string; body: Buffer } {
-  return { mediaType: 'application/json', body: Buffer.from(`${JSON.stringify(status)}\n`) };
+/** A body that was not read to its end cannot be told from the next request. */
+function closeIfUnread(response: ServerResponse): void {
+  if (!response.req.complete && response.req.method !== 'GET' && response.req.method !== 'HEAD') response.setHeader('Connection', 'close');
 }
 
-/** An error is told in JSON where nothing else can be agreed on. */
-async function inProtobuf(status: Status, accept: string | undefined): Promise<{ mediaType: string; body: Buffer }> {
-  try {
-    if (negotiateOutput(accept, false, true).mediaType !== protobufType) return inJson(status);
-  } catch (error) {
-    if (error instanceof StatusError) return inJson(status);
-    throw error;
+/** In the form that was agreed on; in JSON for people where none is. */
+async function encoded(status: Status, { headers, url = '' }: IncomingMessage): Promise<{ mediaType: string; bytes: Buffer }> {
+  const form = negotiatePlain(headers.accept);
+  const query = new URLSearchParams(url.includes('pretty') ? url.slice(url.indexOf('?') + 1) : '');
+  if (form?.mediaType === 'application/json' && !form.pretty && !wantsPretty(query, headers['user-agent'])) {
+    return { mediaType: 'application/json', bytes: Buffer.from(`${JSON.stringify(status)}\n`) };
   }
-  const body = (await loadProtobuf()).encode({ ...status });
-  return body ? { mediaType: protobufType, body } : inJson(status);
+  return encode(form?.mediaType ?? 'application/json', status);
 }
 
 /** The same for an upgrade that is refused before any 101. */

@@ -12,22 +12,31 @@ const gzipThresholdBytes = 128 * 1024;
 const sliceBytes = 128 * 1024;
 const newline = Buffer.from('\n');
 
-export async function respond(context: RequestState, response: ServerResponse, form: OutputForm, code: number, body: Buffer | string): Promise<void> {
-  const { headers } = context.request;
-  if (form.mediaType === 'application/json' && !form.pretty && !wantsPretty(context.query, headers['user-agent'])) {
-    return send(context, response, code, 'application/json', [typeof body === 'string' ? Buffer.from(body) : body, newline]);
+/** `body` is JSON. `suffix`: parameters of the content type. */
+export async function respond(context: RequestState, response: ServerResponse, form: OutputForm, code: number, body: Buffer | string, suffix = ''): Promise<void> {
+  if (form.mediaType === 'application/json' && !isPretty(context, form)) {
+    return send(context, response, code, `application/json${suffix}`, [typeof body === 'string' ? Buffer.from(body) : body, newline]);
   }
-  const value: unknown = JSON.parse(body.toString());
-  if (form.mediaType === protobufType) {
-    const encoded = (await loadProtobuf()).encode(value as KubeObject); // what is answered is an object
-    if (encoded) return send(context, response, code, protobufType, [encoded]);
-    return send(context, response, code, 'application/json', [Buffer.from(`${JSON.stringify(value)}\n`)]);
+  const encoded = await encode(form.mediaType, JSON.parse(body.toString()));
+  return send(context, response, code, `${encoded.mediaType}${suffix}`, [encoded.bytes]);
+}
+
+export function isPretty(context: Pick<RequestState, 'query' | 'request'>, form: OutputForm): boolean {
+  return form.pretty || wantsPretty(context.query, context.request.headers['user-agent']);
+}
+
+/** JSON made this way is meant for people. What has no message of its own comes as JSON. */
+export async function encode(mediaType: OutputForm['mediaType'], value: unknown): Promise<{ mediaType: OutputForm['mediaType']; bytes: Buffer }> {
+  if (mediaType === protobufType) {
+    const bytes = (await loadProtobuf()).encode(value as KubeObject); // what is answered is an object
+    return bytes ? { mediaType, bytes } : { mediaType: 'application/json', bytes: Buffer.from(`${JSON.stringify(value)}\n`) };
   }
-  if (form.mediaType === 'application/yaml') {
+  if (mediaType === 'application/yaml') {
+    // As upstream writes it; readers go by YAML 1.1, for which "yes" needs quotes.
     const { stringify } = await import('yaml');
-    return send(context, response, code, 'application/yaml', [Buffer.from(stringify(value, { aliasDuplicateObjects: false }))]);
+    return { mediaType, bytes: Buffer.from(stringify(value, { version: '1.1', sortMapEntries: true, indentSeq: false, lineWidth: 0, aliasDuplicateObjects: false })) };
   }
-  return send(context, response, code, 'application/json', [Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)]);
+  return { mediaType, bytes: Buffer.from(JSON.stringify(value, undefined, 2)) };
 }
 
 /** Sends the parts as one body. Returns when the answer was handed to the connection or the client has gone. */
