@@ -15,6 +15,7 @@ const component = (summary: string, load: () => Promise<{ entry: import('#machin
 
 const commands: Record<string, Command> = {
   server: { summary: 'start a whole cluster on this machine', run: async (args) => (await import('./server.ts')).server(args) },
+  snapshot: { summary: 'back up a cluster, and bring it back', run: async (args) => (await import('./snapshot.ts')).snapshot(args) },
   apiserver: component('the API server alone', () => import('../apiserver/main.ts')),
   scheduler: component('the scheduler alone', () => import('../scheduler/main.ts')),
   controllers: component('the controllers alone', () => import('../controllers/main.ts')),

@@ -4,7 +4,7 @@ import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, read
 import { dirname, resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { walDamage } from './sqlite-wal.ts';
-import { StorageUnavailableError } from './storage.ts';
+import { StorageUnavailableError, type StoredValue } from './storage.ts';
 
 /** "proa" in ASCII: tells our file from any other SQLite file. */
 const applicationId = 0x70726f61;
@@ -17,7 +17,7 @@ export const checkAtStartBytes = 32 << 20;
 /** The log is cut back to this after a checkpoint; one large transaction, or a snapshot being saved, lets it grow past it. */
 const walKeptBytes = 16 << 20;
 
-export const schema = `
+const schema = `
   CREATE TABLE log (
     revision INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
@@ -45,7 +45,9 @@ export interface SqliteFile {
 /** Opens for the one owner, making file and folder when missing, or throws a StorageUnavailableError. */
 export async function openFile(path: string): Promise<SqliteFile> {
   const sqlite = await import('node:sqlite');
-  make(path);
+  makePlace(path);
+  makeFile(path);
+  checkPlace(path);
   const lock = await lockDatabase(path);
   let database: DatabaseSync | undefined;
   try {
@@ -77,6 +79,30 @@ export async function openFileForReading(path: string): Promise<DatabaseSync> {
   } catch (cause) {
     database?.close();
     throw refusal(cause, path);
+  }
+}
+
+/** Makes a database that stands at `revision`, with nothing older to be read; returns how many keys went in. Synced, and without a log. */
+export async function createDatabase(path: string, revision: bigint, keys: AsyncIterable<StoredValue>): Promise<number> {
+  const { DatabaseSync } = await import('node:sqlite');
+  makeFile(path);
+  const database = new DatabaseSync(path);
+  try {
+    // Nobody needs a half-made one: no journal, one sync at the end.
+    database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL; BEGIN; ${schema}`);
+    const insert = database.prepare('INSERT INTO log (revision, key, create_revision, previous_revision, deleted, expires_at, value) VALUES (?, ?, ?, 0, 0, ?, ?)');
+    let count = 0;
+    for await (const { key, value, createRevision, modRevision, expiresAt } of keys) {
+      insert.run(modRevision, key, createRevision, expiresAt ?? null, value);
+      count += 1;
+    }
+    database.prepare('UPDATE meta SET value = ?').run(revision);
+    database.exec('COMMIT');
+    return count;
+  } catch (cause) {
+    throw cause instanceof Error && 'errcode' in cause ? refusal(cause, path) : cause;
+  } finally {
+    database.close();
   }
 }
 
@@ -122,19 +148,22 @@ function closeAll(database: DatabaseSync | undefined, lock: Disposable): void {
   }
 }
 
-function make(path: string): void {
+/** The folder that the file goes into. */
+export function makePlace(path: string): void {
   try {
     makeFolder(dirname(resolve(path)));
   } catch (cause) {
     throw new StorageUnavailableError(`cannot create the folder of ${path}: ${reason(cause)}`, { cause });
   }
+}
+
+function makeFile(path: string): void {
   try {
     // Secrets live in it. SQLite's side files take their mode from it.
     closeSync(openSync(path, 'wx', 0o600));
   } catch (cause) {
     if (codeOf(cause) !== 'EEXIST') throw new StorageUnavailableError(`cannot create ${path}: ${reason(cause)}`, { cause });
   }
-  checkPlace(path);
 }
 
 function checkPlace(path: string): void {
