@@ -3,6 +3,8 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { durationMs, UsageError, parseFlags } from '#machinery/base/flags.ts';
 import type { FlagTable } from '#machinery/base/flags.ts';
+import { optionFlags, readOptions } from './options.ts';
+import type { ApiserverOptions } from './options.ts';
 
 export type StorageConfig =
   | { engine: 'sqlite'; path: string }
@@ -33,6 +35,8 @@ export interface ApiserverConfig {
   compactionIntervalMs?: number;
   /** Bound of the watch cache's history over all resources. */
   watchCacheBytes: number;
+  /** Upstream's defaults for what is left out. */
+  options?: Partial<ApiserverOptions>;
 }
 
 export interface RunningApiserver {
@@ -71,6 +75,7 @@ export const flags = {
   'endpoint-reconciler-type': { kind: 'string', placeholder: 'lease|none', default: 'lease', help: 'Who keeps the endpoints of Service default/kubernetes: the living API servers, or nobody here.' },
   'anonymous-auth': { kind: 'boolean', default: false, help: 'Let anonymous requests through to authorization.' },
   'event-ttl-seconds': { kind: 'number', default: 3600, min: 1, help: 'How long Events are kept.' },
+  ...optionFlags,
   'watch-cache-mb': { kind: 'number', default: 64, min: 1, help: 'Bound of the event history for watches that resume late.' },
 } as const satisfies FlagTable;
 
@@ -128,5 +133,6 @@ export function readConfig(args: readonly string[]): ApiserverConfig {
     eventTtlSeconds: values['event-ttl-seconds'],
     compactionIntervalMs: durationMs('etcd-compaction-interval', values['etcd-compaction-interval']),
     watchCacheBytes: values['watch-cache-mb'] << 20,
+    options: readOptions(values),
   };
 }

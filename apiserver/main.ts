@@ -29,6 +29,7 @@ import { ObjectStore } from './handlers/store.ts';
 import { Health } from './health.ts';
 import { RequestMetrics } from './metrics.ts';
 import type { OpenApi } from './openapi/openapi.ts';
+import { defaultOptions } from './options.ts';
 import { builtinRows } from './resources/registry.ts';
 import { startServer } from './server.ts';
 import { compactionIntervalMs, runCompaction } from './storage/compaction.ts';
@@ -46,10 +47,10 @@ async function openStorage(config: ApiserverConfig): Promise<Storage> {
   return openEtcd(storage);
 }
 
-/** Resolves once it listens; `ready` follows when everything a client expects to find is stored. Stops when the signal aborts. */
-export async function startApiserver(config: ApiserverConfig, signal: AbortSignal): Promise<RunningApiserver> {
+/** Resolves once it listens; `ready` follows when everything a client expects to find is stored. Stops when the signal aborts. Tests put a slow or broken store in between. */
+export async function startApiserver(config: ApiserverConfig, signal: AbortSignal, wrapStorage: (storage: Storage) => Storage = (storage) => storage): Promise<RunningApiserver> {
   signal.throwIfAborted();
-  const storage = await openStorage(config);
+  const storage = wrapStorage(await openStorage(config));
   const stop = new AbortController();
   const inner = stop.signal;
   const cache = createWatchCache(storage, { historyBytes: config.watchCacheBytes });
@@ -94,13 +95,14 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
 
     const health = new Health();
     const metrics = new RequestMetrics();
+    const limits = { ...defaultOptions, ...config.options };
     let port = config.httpsPort;
     const address = (): string => `${config.advertiseAddress}:${port}`;
     const openid = createOpenidDocuments(config, address);
     let openapi: Promise<OpenApi> | undefined;
     const server = await startServer({
       addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
-      authenticator, authorizer, health, metrics,
+      authenticator, authorizer, health, metrics, limits,
       api: { resources, cache, storage, snapshots: new Snapshots(), authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),
       async document(path, request) {

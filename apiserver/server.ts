@@ -5,15 +5,17 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createLogger } from '#machinery/base/log.ts';
-import { StatusError } from '#machinery/api/status.ts';
+import { serviceUnavailable, StatusError } from '#machinery/api/status.ts';
 import { versionInfo } from './discovery/version.ts';
 import type { Discovery } from './discovery/serve.ts';
 import { authenticateRequest } from './filters/authn.ts';
 import { authorizeRequest } from './filters/authz.ts';
 import { RequestState } from './filters/context.ts';
-import { refuseConnection, refuseUpgrade, RequestTimeout, writeError } from './filters/errors.ts';
+import { timeAllowed } from './filters/deadline.ts';
+import { PlainError, refuseConnection, refuseUpgrade, RequestTimeout, writeError } from './filters/errors.ts';
 import { impersonate } from './filters/impersonation.ts';
-import { createLimits } from './filters/limits.ts';
+import { InFlight } from './filters/in-flight.ts';
+import { createLimits, isLongRunning, isProbe } from './filters/limits.ts';
 import type { Authenticator, Authorizer } from './filters/seams.ts';
 import { serveResource } from './handlers/api.ts';
 import type { ApiDeps } from './handlers/api.ts';
@@ -22,10 +24,11 @@ import { negotiateOutput } from './handlers/negotiate.ts';
 import { respond, send } from './handlers/respond.ts';
 import type { Health } from './health.ts';
 import type { RequestMetrics } from './metrics.ts';
+import type { ApiserverOptions } from './options.ts';
 
 const log = createLogger('apiserver');
-const requestTimeoutMs = 60_000;
-const drainMs = 10_000;
+/** Watches and streams were told to end; how long that may take. */
+const longRunningGraceMs = 10_000;
 const lingerMs = 1000;
 
 export interface ServerOptions {
@@ -40,6 +43,7 @@ export interface ServerOptions {
   discovery: Discovery;
   health: Health;
   metrics: RequestMetrics;
+  limits: ApiserverOptions;
   /** Further documents: OpenID discovery, OpenAPI. Undefined: not served. */
   document(path: string, request: IncomingMessage): Promise<{ status: number; headers: Record<string, string>; body: Buffer } | undefined>;
   /** State for /debug/. */
@@ -48,7 +52,7 @@ export interface ServerOptions {
 
 export interface RunningServer {
   port: number;
-  /** Refuses new connections, ends watches, lets requests finish, then closes. */
+  /** Refuses new requests and connections, ends watches, lets requests finish within their time, then closes. */
   close(): Promise<void>;
   /** Rejects when a listener dies. */
   failed: Promise<never>;
@@ -69,7 +73,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const server = createServer({
         cert: options.tls.cert, key: options.tls.key, ca: options.tls.clientCa, requestCert: true, rejectUnauthorized: false,
         // Half-closed streams of exec and port-forward still carry the other half.
-        allowHalfOpen: true, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', keepAliveTimeout: 180_000, headersTimeout: 32_000, requestTimeout: 0,
+        allowHalfOpen: true, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2', keepAliveTimeout: 180_000,
+        // Slow clients: the filter chain bounds whole requests, these what comes before it.
+        handshakeTimeout: 32_000, headersTimeout: 32_000, requestTimeout: 0,
       }, chain.request);
       server.on('connection', (socket: Duplex) => {
         sockets.add(socket);
@@ -93,9 +99,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     port,
     failed,
     async close() {
-      const closed = Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
-      for (const server of servers) server.closeIdleConnections();
+      const stopListening = (): Promise<unknown> => Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+      const listening = options.limits.shutdownSendRetryAfter;
+      let closed = listening ? undefined : stopListening();
       await chain.drain();
+      closed ??= stopListening();
       for (const server of servers) server.closeAllConnections();
       for (const socket of sockets) socket.destroy();
       await closed;
@@ -130,34 +138,36 @@ interface Chain {
   drain(): Promise<void>;
 }
 
-const streams = new Set(['exec', 'attach', 'portforward', 'proxy', 'log']);
-
 function createChain(options: ServerOptions): Chain {
   const { api, authenticator, authorizer, metrics } = options;
-  const limits = createLimits();
-  const running = new Map<RequestState, boolean>();
+  const { requestTimeoutMs, shutdownSendRetryAfter } = options.limits;
+  const limits = createLimits({ reading: options.limits.maxRequestsInflight, changing: options.limits.maxMutatingRequestsInflight });
+  const inFlight = new InFlight();
   const upgraded = new Set<Duplex>();
   let stopping = false;
   let other: Promise<RequestListener> | undefined;
 
-  const sweep = setInterval(() => {
-    const now = Date.now();
-    for (const [context, longRunning] of running) {
-      if (!longRunning && now - context.receivedAt > requestTimeoutMs) context.abort(new RequestTimeout('the time of the request is over'));
-    }
-  }, 1000);
-  sweep.unref();
-
-  /** Who asks, and whether they may: what comes before any answer. */
-  async function admit(context: RequestState): Promise<void> {
+  /** Who asks, and whether they may: what comes before any answer. The result gives back the place among the requests in flight. */
+  async function admit(context: RequestState, longRunning: boolean, waitMs: number): Promise<(() => void) | undefined> {
     const authenticated = authenticateRequest(context, authenticator, options);
     if (authenticated) await authenticated;
     const impersonated = impersonate(context, authorizer);
     if (impersonated) await impersonated;
+    let leave: (() => void) | undefined;
+    if (!longRunning) {
+      const entered = limits.enter(context.user, context.info, () => waitMs, () => context.signal);
+      leave = entered instanceof Promise ? await entered : entered;
+    }
     // The paths that probes ask for have to answer before there are rules to look at.
-    if (isOpen(context.info.path)) return;
-    const authorized = authorizeRequest(context, authorizer);
-    if (authorized) await authorized;
+    if (isOpen(context.info.path)) return leave;
+    try {
+      const authorized = authorizeRequest(context, authorizer);
+      if (authorized) await authorized;
+    } catch (error) {
+      leave?.();
+      throw error;
+    }
+    return leave;
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -169,28 +179,37 @@ function createChain(options: ServerOptions): Chain {
       return;
     }
     const { info } = context;
-    const longRunning = info.verb === 'watch' || (info.subresource !== '' && streams.has(info.subresource));
-    const done = metrics.begin(info, longRunning);
-    running.set(context, longRunning);
-    response.on('close', () => context.abort(new Error('the client has gone')));
     response.setHeader('Audit-Id', context.id);
     response.setHeader('Cache-Control', 'no-cache, private');
+    if (stopping && !isProbe(info.path)) {
+      await writeError(response, refuseWhileStopping(response, shutdownSendRetryAfter));
+      return;
+    }
+    const longRunning = isLongRunning(info);
+    const describe = (): Record<string, unknown> => ({ method: request.method, path: info.path, user: context.user?.name });
+    const done = metrics.begin(info, longRunning);
     let leave: (() => void) | undefined;
+    let finish: (() => void) | undefined;
+    let timedOut = false;
     try {
-      await admit(context);
-      if (!longRunning) {
-        const entered = limits.enter(info.verb === 'get' || info.verb === 'list', () => context.signal);
-        leave = entered instanceof Promise ? await entered : entered;
-      }
+      const allowedMs = longRunning ? 0 : timeAllowed(context.query, requestTimeoutMs);
+      finish = inFlight.add({
+        context, response, longRunning, deadline: context.receivedAt + allowedMs,
+        onTimeout() {
+          timedOut = true;
+          answerLate(response, describe());
+        },
+      });
+      response.on('close', () => context.abort(new Error('the client has gone')));
+      leave = await admit(context, longRunning, allowedMs / 4);
       await dispatch(context, response);
     } catch (error) {
-      const reason: unknown = context.ended && context.reason instanceof RequestTimeout ? context.reason : error;
-      if (!response.destroyed) await writeError(response, reason, { method: request.method, path: info.path, user: context.user?.name });
+      // What the handler makes of its end is nobody's business any more.
+      if (!timedOut && !response.destroyed) await writeError(response, error, describe());
     } finally {
       leave?.();
-      running.delete(context);
+      finish?.();
       done(response.statusCode);
-      if (stopping && !response.headersSent) response.setHeader('Connection', 'close');
     }
   }
 
@@ -217,21 +236,22 @@ function createChain(options: ServerOptions): Chain {
     socket.once('close', () => upgraded.delete(socket));
     let context: RequestState | undefined;
     let done: ((code: number) => void) | undefined;
+    let finish: (() => void) | undefined;
     let code = 101;
     try {
       context = new RequestState(request);
+      if (stopping) throw serviceUnavailable('apiserver is shutting down');
       done = metrics.begin(context.info, true);
-      running.set(context, true);
+      finish = inFlight.add({ context, response: undefined, longRunning: true, deadline: 0, onTimeout: () => undefined });
       const state = context;
       socket.on('close', () => state.abort(new Error('the client has gone')));
-      await admit(context);
-      if (stopping) throw new StatusError(503, 'ServiceUnavailable', 'the server is stopping');
+      await admit(context, true, 0);
       await serveUpgrade(api, context, socket, head);
     } catch (error) {
       code = error instanceof StatusError ? error.status.code : 500;
       refuseUpgrade(socket, error, { path: context?.info.path, user: context?.user?.name });
     } finally {
-      if (context) running.delete(context);
+      finish?.();
       done?.(code);
       // Whoever keeps his half of a finished connection open does not keep ours.
       if (!socket.destroyed) setTimeout(() => socket.destroy(), lingerMs).unref();
@@ -253,14 +273,38 @@ function createChain(options: ServerOptions): Chain {
     },
     async drain() {
       stopping = true;
-      for (const [context, longRunning] of running) if (longRunning) context.abort(new Error('the server is stopping'));
-      const deadline = Date.now() + drainMs;
-      while (running.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
-      for (const context of running.keys()) context.abort(new Error('the server is stopping'));
+      await inFlight.drain(requestTimeoutMs, longRunningGraceMs);
       for (const socket of upgraded) socket.destroy();
-      clearInterval(sweep);
+      inFlight.close();
     },
   };
+}
+
+/** The handler still works, or waits for a body that does not come: it is answered without it. */
+function answerLate(response: ServerResponse, keys: Record<string, unknown>): void {
+  if (response.destroyed || response.writableEnded) return;
+  const cut = (): void => {
+    if (!response.req.complete) response.req.destroy();
+  };
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  // What is left of the body would be taken for the next request.
+  if (!response.req.complete) response.setHeader('Connection', 'close');
+  response.once('finish', () => setTimeout(cut, lingerMs).unref());
+  writeError(response, new RequestTimeout('the time of the request is over'), keys).catch((error: unknown) => {
+    log.error('a late answer failed', { error });
+    response.destroy();
+  });
+}
+
+/** What comes over connections that were open before. Upstream: server/filters/waitgroup.go, with_retry_after.go. */
+function refuseWhileStopping(response: ServerResponse, sendRetryAfter: boolean): Error {
+  response.setHeader('Connection', 'close');
+  if (sendRetryAfter) return new PlainError(429, 'The apiserver is shutting down, please try again later.', { 'Retry-After': '5' });
+  response.setHeader('Retry-After', '1');
+  return serviceUnavailable('apiserver is shutting down');
 }
 
 function isOpen(path: string): boolean {

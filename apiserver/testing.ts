@@ -8,6 +8,7 @@ import { createCa, createTokenKeys, issueCertificate } from '#machinery/pki/pki.
 import type { KeyPair } from '#machinery/pki/pki.ts';
 import type { ApiserverConfig } from './config.ts';
 import { startApiserver } from './main.ts';
+import type { Storage } from './storage/storage.ts';
 
 export interface Answer { status: number; headers: IncomingHttpHeaders; text: string; body: Record<string, unknown> }
 export interface Call { body?: unknown; headers?: Record<string, string>; as?: 'admin' | 'nobody' | 'guest' }
@@ -21,7 +22,8 @@ export interface TestServer {
   /** The answer as it begins. */
   open(method: string, path: string, call?: Call): Promise<IncomingMessage>;
   clientOptions(as?: Call['as']): { ca: string; cert?: string; key?: string };
-  stop(): Promise<void>;
+  /** `keepConnections`: the client goes on asking while the server stops. */
+  stop(options?: { keepConnections: boolean }): Promise<void>;
 }
 
 let made: Promise<{ ca: KeyPair; serving: KeyPair; admin: KeyPair; guest: KeyPair; tokens: { privateKey: string; publicKey: string } }> | undefined;
@@ -37,7 +39,7 @@ async function credentials() {
   return { ca, serving, admin, guest, tokens };
 }
 
-export async function startTestServer(change: Partial<ApiserverConfig> = {}): Promise<TestServer> {
+export async function startTestServer(change: Partial<ApiserverConfig> = {}, wrapStorage?: (storage: Storage) => Storage): Promise<TestServer> {
   const { ca, serving, admin, guest, tokens } = await (made ??= credentials());
   const folder = await mkdtemp(join(tmpdir(), 'apiserver-'));
   const stop = new AbortController();
@@ -49,7 +51,7 @@ export async function startTestServer(change: Partial<ApiserverConfig> = {}): Pr
     serviceClusterIpRange: '10.43.0.0/16', serviceNodePortRange: { from: 30000, to: 32767 }, anonymousAuth: false, eventTtlSeconds: 3600, watchCacheBytes: 8 * 1024 * 1024,
     ...change,
   };
-  const running = await startApiserver(config, stop.signal);
+  const running = await startApiserver(config, stop.signal, wrapStorage);
   await running.ready;
   const agents = { admin: new Agent({ keepAlive: true, ca: ca.cert, cert: admin.cert, key: admin.key }), guest: new Agent({ keepAlive: true, ca: ca.cert, cert: guest.cert, key: guest.key }), nobody: new Agent({ keepAlive: true, ca: ca.cert }) };
 
@@ -73,10 +75,11 @@ export async function startTestServer(change: Partial<ApiserverConfig> = {}): Pr
       return { status: answer.statusCode ?? 0, headers: answer.headers, text, body: parsed };
     },
     clientOptions: (as = 'admin') => ({ ca: ca.cert, ...(as === 'admin' ? { cert: admin.cert, key: admin.key } : as === 'guest' ? { cert: guest.cert, key: guest.key } : {}) }),
-    async stop() {
-      for (const agent of Object.values(agents)) agent.destroy();
+    async stop({ keepConnections } = { keepConnections: false }) {
+      if (!keepConnections) for (const agent of Object.values(agents)) agent.destroy();
       stop.abort(new Error('the test is over'));
       await running.stopped;
+      for (const agent of Object.values(agents)) agent.destroy();
       await rm(folder, { recursive: true, force: true });
     },
   };

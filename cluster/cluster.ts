@@ -183,6 +183,7 @@ function apiserverConfig(config: ClusterConfig, credentials: Credentials, bindAd
     anonymousAuth: config.anonymousAuth,
     eventTtlSeconds: 3600,
     watchCacheBytes: 64 << 20,
+    options: config.apiserver,
   };
 }
 

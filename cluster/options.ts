@@ -3,6 +3,8 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
+import { optionFlags, readOptions } from '../apiserver/options.ts';
+import type { ApiserverOptions } from '../apiserver/options.ts';
 
 /** Components that --disable can leave out. */
 export const optionalComponents = ['scheduler', 'controllers', 'kubelet', 'proxy', 'dns'] as const;
@@ -31,6 +33,7 @@ export const serverFlags = {
   'disable': { kind: 'list', placeholder: 'NAME,…', default: [], help: `Components to leave out: ${optionalComponents.join(', ')}.` },
   'write-kubeconfig': { kind: 'string', placeholder: 'PATH', help: 'Write the administrator kubeconfig here too.' },
   'anonymous-auth': { kind: 'boolean', default: false, help: 'Let anonymous requests through to authorization (answers 403 where it is 401 otherwise).' },
+  ...optionFlags,
   'stop-pods': { kind: 'boolean', default: false, help: 'On a clean stop remove all pods, networks and rules; without it pods keep running and are adopted at the next start.' },
 } as const satisfies FlagTable;
 export type ServerFlags = FlagValues<typeof serverFlags>;
@@ -55,6 +58,8 @@ export interface ClusterOptions {
   clusterDomain?: string;
   disable?: string[];
   anonymousAuth?: boolean;
+  /** What else the API server can be told; upstream's defaults for what is left out. */
+  apiserver?: Partial<ApiserverOptions>;
   /** Remove pods when the cluster stops. Default: true with a temporary folder. */
   stopPods?: boolean;
 }
@@ -75,6 +80,7 @@ export interface ClusterConfig {
   advertiseAddress: string;
   disable: ReadonlySet<OptionalComponent>;
   anonymousAuth: boolean;
+  apiserver: Partial<ApiserverOptions>;
   stopPods: boolean;
 }
 
@@ -95,6 +101,7 @@ export function optionsFromFlags(flags: ServerFlags): ClusterOptions {
     clusterDomain: flags['cluster-domain'],
     disable: flags.disable,
     anonymousAuth: flags['anonymous-auth'],
+    apiserver: readOptions(flags),
     stopPods: flags['stop-pods'],
   };
 }
@@ -144,6 +151,7 @@ export function resolveConfig(options: ClusterOptions, dataDir: string, temporar
     advertiseAddress: nthAddress(nodeCidr, 1),
     disable: new Set((options.disable ?? []).map(checkComponent)),
     anonymousAuth: options.anonymousAuth ?? false,
+    apiserver: options.apiserver ?? {},
     stopPods: options.stopPods ?? temporary,
   };
 }

@@ -1,0 +1,45 @@
+// Flags that tune an API server, shared by `proa apiserver` and `proa server`: how much it takes on at a time and how it stops.
+// Names and defaults are upstream's (kube-apiserver).
+import { durationMs, UsageError } from '#machinery/base/flags.ts';
+import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
+
+export interface ApiserverOptions {
+  /** Requests in flight that only read; 0: no limit. */
+  maxRequestsInflight: number;
+  /** Requests in flight that change something; 0: no limit. */
+  maxMutatingRequestsInflight: number;
+  /** For all requests but watches and streams. */
+  requestTimeoutMs: number;
+  /** How long it goes on serving, with /readyz failing already, before it refuses requests. */
+  shutdownDelayMs: number;
+  /** While it stops it still listens, and answers 429 with Retry-After until the last request has ended. */
+  shutdownSendRetryAfter: boolean;
+}
+
+export const defaultOptions: Readonly<ApiserverOptions> = {
+  maxRequestsInflight: 400, maxMutatingRequestsInflight: 200, requestTimeoutMs: 60_000, shutdownDelayMs: 0, shutdownSendRetryAfter: false,
+};
+
+export const optionFlags = {
+  'max-requests-inflight': { kind: 'number', default: defaultOptions.maxRequestsInflight, help: 'How many reading requests are served at a time; 0 for no limit.' },
+  'max-mutating-requests-inflight': { kind: 'number', default: defaultOptions.maxMutatingRequestsInflight, help: 'How many changing requests are served at a time; 0 for no limit.' },
+  'request-timeout': { kind: 'string', placeholder: 'DURATION', default: '60s', help: 'Time for a request, watches and streams excepted.' },
+  'shutdown-delay-duration': { kind: 'string', placeholder: 'DURATION', default: '0s', help: 'How long to go on serving after /readyz began to fail.' },
+  'shutdown-send-retry-after': { kind: 'boolean', default: false, help: 'Listen while stopping, and answer 429 with Retry-After.' },
+} as const satisfies FlagTable;
+
+/** Throws UsageError. */
+export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOptions {
+  const duration = (flag: 'request-timeout' | 'shutdown-delay-duration', least: number): number => {
+    const ms = durationMs(flag, values[flag]);
+    if (ms < least) throw new UsageError(`--${flag} takes a duration of at least ${least} ms, not "${values[flag]}"`);
+    return Math.min(ms, 2 ** 31 - 1);
+  };
+  return {
+    maxRequestsInflight: values['max-requests-inflight'],
+    maxMutatingRequestsInflight: values['max-mutating-requests-inflight'],
+    requestTimeoutMs: duration('request-timeout', 1),
+    shutdownDelayMs: duration('shutdown-delay-duration', 0),
+    shutdownSendRetryAfter: values['shutdown-send-retry-after'],
+  };
+}
