@@ -132,7 +132,7 @@ export function createFakeBackend(objects: Readonly<Record<string, readonly Kube
       remove: () => undefined,
       for: (id) => ({
         resource: { id, prefix: '', decode: () => ({}) }, get: (namespace, name) => of(id).get(`${namespace}/${name}`),
-        list: () => [...of(id).values()], count: () => of(id).size, watch: (_options, signal) => watch(id, signal),
+        list: () => [...of(id).values()], reachBack: () => Promise.resolve(), count: () => of(id).size, watch: (_options, signal) => watch(id, signal),
       } satisfies ResourceCache),
       revision: () => revision,
       waitFor: async () => {},

@@ -1,8 +1,10 @@
 // Requests for resources, after the filters: from the request info to the handler of the verb.
 import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { badRequest, notFound, StatusError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import { forbiddenFor } from '../filters/forbidden.ts';
+import { isTrue } from '../filters/request-info.ts';
 import type { Authorizer } from '../filters/seams.ts';
 import type { Backend, CustomHandler } from '../backend.ts';
 import { applyJsonPatch } from '../patch/json.ts';
@@ -14,7 +16,7 @@ import { readBody } from './body.ts';
 import type { Schema } from '#machinery/schema/schema.ts';
 import { asKind, parseBody, parseJson } from './decode.ts';
 import type { ExpectedKind } from './decode.ts';
-import { notOlderThan } from './freshness.ts';
+import { notOlderThan, parseResourceVersion, unexpected } from './freshness.ts';
 import { listObjects, respondList } from './list.ts';
 import type { Kubelets } from './kubelets.ts';
 import type { Snapshots } from './list.ts';
@@ -30,6 +32,8 @@ import type { ObjectStore, Writable, WriteRequest } from './store.ts';
 import { serveSubresource } from './subresources.ts';
 import { objectJson } from './table.ts';
 import { serveWatch } from './watch.ts';
+import { bodySink, socketSink } from './watch-sink.ts';
+import type { OpenSink } from './watch-sink.ts';
 
 export interface ApiDeps {
   readonly resources: ServedResources;
@@ -58,22 +62,29 @@ export interface ApiRequest {
 }
 
 /** Throws 406. */
-export function outputForm({ context, protobuf }: ApiRequest, stream = false): OutputForm {
+export function outputForm({ context, protobuf }: Located, stream = false): OutputForm {
   return negotiateOutput(context.request.headers.accept, stream, protobuf);
 }
 
-export async function serveResource(deps: ApiDeps, context: RequestState, response: ServerResponse): Promise<void> {
+type Located = Omit<ApiRequest, 'response'>;
+
+async function locate(deps: ApiDeps, context: RequestState): Promise<Located> {
   const { info } = context;
   const served = deps.resources.find(info.group, info.version, info.resource);
   if (!served) throw noSuchResource();
   const { row } = served;
-  const method = context.request.method ?? 'GET';
   // `/api/v1/namespaces/x` carries its own name where others have their namespace.
   const namespace = row.namespaced ? info.namespace : '';
   if (!row.namespaced && info.namespace !== '' && served.id !== 'namespaces') throw noSuchResource();
   const protobuf = namesProtobuf(context.request.headers.accept) && (await loadProtobuf()).has(served.apiVersion, row.kind);
-  const request: ApiRequest = { deps, context, response, served, namespace, protobuf };
+  return { deps, context, served, namespace, protobuf };
+}
 
+export async function serveResource(deps: ApiDeps, context: RequestState, response: ServerResponse): Promise<void> {
+  const request: ApiRequest = { ...await locate(deps, context), response };
+  const { info } = context;
+  const { served: { row }, namespace } = request;
+  const method = context.request.method ?? 'GET';
   if (info.subresource !== '') {
     if (row.namespaced && namespace === '') throw noSuchResource();
     return serveSubresource(request);
@@ -86,7 +97,7 @@ export async function serveResource(deps: ApiDeps, context: RequestState, respon
   switch (info.verb) {
     case 'get': return get(request);
     case 'list': return list(request);
-    case 'watch': return watch(request);
+    case 'watch': return watch(request, bodySink(response));
     case 'create': return create(request);
     case 'update': return update(request);
     case 'patch': return patch(request);
@@ -96,8 +107,16 @@ export async function serveResource(deps: ApiDeps, context: RequestState, respon
   }
 }
 
+/** A watch by WebSocket, from the upgrade event. */
+export async function serveWatchSocket(deps: ApiDeps, context: RequestState, socket: Duplex, head: Buffer): Promise<void> {
+  const request = await locate(deps, context);
+  if (context.info.subresource !== '' || context.info.parts.length > 0) throw noSuchResource();
+  if (!request.served.row.verbs.includes('watch')) throw methodNotAllowed();
+  return watch(request, socketSink(context, socket, head));
+}
+
 /** The name in the path; info.name of a list may come from its field selector. */
-function pathName({ context: { info } }: ApiRequest): string {
+function pathName({ context: { info } }: Located): string {
   if (info.verb !== 'list' && info.verb !== 'watch') return info.name;
   return info.path.endsWith(`/${info.resource}/${info.name}`) ? info.name : '';
 }
@@ -113,10 +132,10 @@ async function get(request: ApiRequest): Promise<void> {
     const object = await handler({ context, row: served.row, namespace, name, body: undefined, dryRun: false });
     return respond(context, response, form, 200, objectJson(served.row, { object }, form.transform, context.query, Date.now()));
   }
+  if (isTrue(context.query.get('export'))) throw badRequest('the export parameter, deprecated since v1.14, is no longer supported');
   const version = context.query.get('resourceVersion') ?? '';
   if (version === '') await deps.cache.waitForLatest(context.signal);
-  else if (!/^\d+$/.test(version)) throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(version)}: strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`);
-  else if (version !== '0') await notOlderThan(deps.cache, BigInt(version), context.signal);
+  else await notOlderThan(deps.cache, parseResourceVersion(version, unexpected), context.signal);
   const cached = stored.cache.get(namespace, name);
   if (!cached) throw notFound(served.name, name);
   return respond(context, response, form, 200, objectJson(served.row, served.view(cached), form.transform, context.query, Date.now()));
@@ -125,7 +144,7 @@ async function get(request: ApiRequest): Promise<void> {
 async function list(request: ApiRequest): Promise<void> {
   const { deps, context, response, served, namespace } = request;
   const form = outputForm(request);
-  const options = listOptions(context.query, false);
+  const options = listOptions(context.query);
   if (!served.stored) {
     const handler = deps.customHandlers.get(served.id);
     if (!handler) throw noSuchResource();
@@ -136,12 +155,11 @@ async function list(request: ApiRequest): Promise<void> {
   return respondList(context, response, form, served, await listObjects(deps, served, selection, options, context.signal));
 }
 
-async function watch(request: ApiRequest): Promise<void> {
-  const { deps, context, response, served, namespace } = request;
+async function watch(request: Located, open: OpenSink): Promise<void> {
+  const { deps, context, served, namespace } = request;
   const form = outputForm(request, true);
-  const options = listOptions(context.query, true);
-  if (options.sendInitialEvents === true && !context.query.has('sendInitialEvents')) options.resourceVersionMatch = 'NotOlderThan';
-  return serveWatch(deps.cache, context, response, form, served, selectionOf(served, namespace, pathName(request), options), options);
+  const options = listOptions(context.query);
+  return serveWatch(deps.cache, context, form, served, selectionOf(served, namespace, pathName(request), options), options, open);
 }
 
 export function writeRequest({ context, namespace }: ApiRequest, name: string, subresource: string, dryRun: boolean, options: Record<string, unknown>): WriteRequest {
@@ -321,7 +339,7 @@ async function remove(request: ApiRequest): Promise<void> {
 async function removeCollection(request: ApiRequest): Promise<void> {
   const { deps, context, response, served, namespace } = request;
   const form = outputForm(request);
-  const chosen = listOptions(context.query, false);
+  const chosen = listOptions(context.query);
   const options = await readDeleteOptions(request);
   const result = await listObjects(deps, served, selectionOf(served, namespace, '', chosen), chosen, context.signal);
   const store = deps.storeOf(served);

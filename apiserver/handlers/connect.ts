@@ -14,7 +14,7 @@ import type { FieldError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import { forbiddenFor } from '../filters/forbidden.ts';
 import { isTrue } from '../filters/request-info.ts';
-import { methodNotAllowed, noSuchResource } from './api.ts';
+import { methodNotAllowed, noSuchResource, serveWatchSocket } from './api.ts';
 import type { ApiDeps, ApiRequest } from './api.ts';
 import type { ProxySite } from './proxy-rewrite.ts';
 import type { Served } from './served.ts';
@@ -64,6 +64,7 @@ function splitQuery(url: string): [path: string, search: string] {
 /** The upgrade event's share; whatever goes wrong before the other side answers is thrown, and becomes the answer. */
 export async function serveUpgrade(deps: ApiDeps, context: RequestState, socket: Duplex, head: Buffer): Promise<void> {
   const { info } = context;
+  if (info.isResourceRequest && info.verb === 'watch') return serveWatchSocket(deps, context, socket, head);
   const served = info.isResourceRequest ? deps.resources.find(info.group, info.version, info.resource) : undefined;
   if (!served) throw noSuchResource();
   const namespace = served.row.namespaced ? info.namespace : '';

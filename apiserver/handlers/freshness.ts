@@ -3,6 +3,22 @@ import { gone, StatusError, timeoutError } from '#machinery/api/status.ts';
 import type { WatchCache } from '../storage/cache.ts';
 
 const futureWaitMs = 3000;
+const maxUint64 = 2n ** 64n - 1n;
+
+/** '' and "0", which ask for no version, are 0n. `refuse` makes the error from the text of Go's parser: its code depends on the verb. */
+export function parseResourceVersion(text: string, refuse: (why: string) => StatusError): bigint {
+  if (text === '' || text === '0') return 0n;
+  const isNumber = /^\d+$/.test(text);
+  const revision = isNumber ? BigInt(text) : 0n;
+  if (isNumber && revision <= maxUint64) return revision;
+  const quoted = JSON.stringify(text);
+  throw refuse(`resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: ${isNumber ? 'value out of range' : 'invalid syntax'}`);
+}
+
+/** GET and WATCH do not expect the parser's error upstream: it comes as 500, without a reason. */
+export function unexpected(why: string): StatusError {
+  return new StatusError(500, '', why);
+}
 
 /** Waits until the cache holds `revision`; 504 with cause ResourceVersionTooLarge when it does not come within 3 s. */
 export async function notOlderThan(cache: WatchCache, revision: bigint, signal: AbortSignal): Promise<void> {

@@ -1,17 +1,21 @@
 // LIST: joins of the cache's ready-made bytes, pages that stay at one revision, Tables and metadata-only lists.
 import type { ServerResponse } from 'node:http';
+import { apiVersionOf } from '#machinery/api/object.ts';
 import type { ListMeta } from '#machinery/api/object.ts';
 import { badRequest, gone, notAcceptable } from '#machinery/api/status.ts';
+import type { StatusError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import type { CachedObject, WatchCache } from '../storage/cache.ts';
+import { compareKeys } from '../storage/keys.ts';
 import { CompactedError, FutureRevisionError } from '../storage/storage.ts';
 import type { Storage } from '../storage/storage.ts';
-import { notOlderThan, tooLarge } from './freshness.ts';
+import { notOlderThan, parseResourceVersion, tooLarge } from './freshness.ts';
 import type { OutputForm } from './negotiate.ts';
 import { protobufType, wantsPretty } from './negotiate.ts';
 import type { ListOptions } from './options.ts';
 import { protobufList } from './protobuf.ts';
 import { respond, send } from './respond.ts';
+import { selected } from './selection.ts';
 import type { Selection } from './selection.ts';
 import { decodeStored } from './served.ts';
 import type { Served } from './served.ts';
@@ -20,111 +24,116 @@ import { includeObject, partialJson, tableJson } from './table.ts';
 export interface ListDeps { cache: WatchCache; storage: Storage; snapshots: Snapshots }
 export interface ListResult { items: CachedObject[]; meta: ListMeta }
 
+/** Objects that are read from the store at a time. */
+const storePiece = 500;
 const expired = 'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.';
 
-/** What the list holds, in the version that was asked for. */
+/** What the list holds, in the version that was asked for. Which state that is: upstream's ShouldDelegateList and ValidateListOptions. */
 export async function listObjects(deps: ListDeps, served: Served, selection: Selection, options: ListOptions, signal: AbortSignal): Promise<ListResult> {
-  const { stored } = served;
-  if (!stored) throw new Error(`${served.id} is not stored`);
+  const stored = storedOf(served);
+  const { cache } = deps;
   const scope = selection.namespace === '' ? stored.prefix : `${stored.prefix}${selection.namespace}/`;
   const token = options.continue === '' ? undefined : decodeContinue(options.continue, scope);
   if (token && options.resourceVersion !== '' && options.resourceVersion !== '0') throw badRequest('specifying resource version is not allowed when using continue');
+  const asked = token ? 0n : parseResourceVersion(options.resourceVersion, (why) => badRequest(`invalid resource version: ${why}`));
+  // Who takes any version gets the cache as it is, in one piece.
+  const limit = options.resourceVersion === '0' || options.limit === 0 ? Infinity : options.limit;
+  const after = token?.startKey ?? '';
 
-  const asked = options.resourceVersion === '' ? undefined : BigInt(options.resourceVersion);
-  const exact = options.resourceVersionMatch === 'Exact' || (options.resourceVersionMatch === '' && options.limit > 0 && asked !== undefined && asked > 0n) ? asked : undefined;
-  const { cache } = deps;
+  const exact = token ? token.revision : options.resourceVersionMatch === 'Exact' || (options.resourceVersionMatch === '' && options.limit > 0) ? asked : 0n;
   let revision: bigint;
-  let all: CachedObject[];
-  let after = token?.startKey ?? '';
-  if (token && token.revision > 0n) ({ all, revision } = await atRevision(deps, served, selection, scope, token.revision, after));
-  else if (exact !== undefined) ({ all, revision } = await atRevision(deps, served, selection, scope, exact, ''));
-  else {
-    if (asked === undefined) await cache.waitForLatest(signal);
-    else if (asked > 0n) await notOlderThan(cache, asked, signal);
+  let all: CachedObject[] | undefined;
+  if (exact > 0n) {
+    await notOlderThan(cache, exact, signal);
+    revision = exact;
+    all = revision === cache.revision() ? selected(served, selection) : deps.snapshots.get(snapshotKey(stored.prefix, selection, revision));
+  } else {
+    if (asked > 0n) await notOlderThan(cache, asked, signal);
+    else if (token || options.resourceVersion === '') await cache.waitForLatest(signal);
     revision = cache.revision();
-    all = current(stored.cache, selection);
+    all = selected(served, selection);
   }
-
-  let start = after === '' ? 0 : firstAtOrAfter(all, after);
-  const page: CachedObject[] = [];
-  let next = all.length;
-  let more = false;
-  const byView = served.row.convert !== undefined;
-  for (let at = start; at < all.length; at += 1) {
-    const cached = all[at];
-    if (!cached) continue;
-    const shown = byView && !selection.all ? served.view(cached) : cached;
-    if (!selection.all && !selection.matches(shown.object)) continue;
-    if (options.limit > 0 && page.length === options.limit) {
-      more = true;
-      next = at;
-      break;
-    }
-    page.push(cached);
-  }
+  const page = all ? pageOf(all, after, served, selection, limit) : await storedPage(deps.storage, served, selection, { scope, revision, after, limit, isContinued: token !== undefined }, signal);
   const meta: ListMeta = { resourceVersion: String(revision) };
-  if (more) {
-    const last = page.at(-1);
-    if (last) meta.continue = encodeContinue(last.key, scope, revision);
-    if (!selection.selective) meta.remainingItemCount = all.length - next;
-    deps.snapshots.keep(snapshotKey(stored.prefix, selection, revision), all);
+  const last = page.items.at(-1);
+  if (page.remaining > 0 && last) {
+    meta.continue = encodeContinue(last.key, scope, revision);
+    if (!selection.selective) meta.remainingItemCount = page.remaining;
+    if (all) deps.snapshots.keep(snapshotKey(stored.prefix, selection, revision), all);
   }
-  return { items: page.map((cached) => served.view(cached)), meta };
+  return { items: page.items.map((cached) => served.view(cached)), meta };
 }
 
-function current(cache: NonNullable<Served['stored']>['cache'], selection: Selection): CachedObject[] {
-  if (selection.name !== undefined && (selection.namespace !== '' || cache.resource.prefix === '' )) {
-    const one = cache.get(selection.namespace, selection.name);
-    return one ? [one] : [];
+function storedOf(served: Served): NonNullable<Served['stored']> {
+  if (!served.stored) throw new Error(`${served.id} is not stored`);
+  return served.stored;
+}
+
+/** `remaining`: how many of the objects after the page's last one there are; with a selector only whether one of them is selected. */
+interface Page { items: CachedObject[]; remaining: number }
+
+function pageOf(all: readonly CachedObject[], after: string, served: Served, selection: Selection, limit: number): Page {
+  const items: CachedObject[] = [];
+  for (let at = after === '' ? 0 : firstAtOrAfter(all, after); at < all.length; at += 1) {
+    const cached = all[at];
+    if (!cached || !isSelected(cached, served, selection)) continue;
+    if (items.length >= limit) return { items, remaining: all.length - at };
+    items.push(cached);
   }
-  return cache.list({
-    ...(selection.namespace === '' ? {} : { namespace: selection.namespace }),
-    ...(selection.index ? { index: selection.index } : {}),
-    ...(selection.label ? { label: selection.label } : {}),
-  });
+  return { items, remaining: 0 };
+}
+
+function isSelected(cached: CachedObject, served: Served, selection: Selection): boolean {
+  if (selection.all) return true;
+  return selection.matches((served.row.convert ? served.view(cached) : cached).object);
 }
 
 /** What `all` is a list of: whoever selects by an index keeps a part only. */
-function snapshotKey(prefix: string, { namespace, index, label }: Selection, revision: bigint): string {
-  return JSON.stringify([prefix, namespace, String(revision), index ?? label ?? null]);
+function snapshotKey(prefix: string, { namespace, name, index, label }: Selection, revision: bigint): string {
+  return JSON.stringify([prefix, namespace, namespace === '' ? null : name ?? null, String(revision), index ?? label ?? null]);
 }
 
-/** The state at a past revision: what a page before left behind, else read from the store. */
-async function atRevision({ cache, storage, snapshots }: ListDeps, served: Served, selection: Selection, scope: string, revision: bigint, startKey: string): Promise<{ all: CachedObject[]; revision: bigint }> {
-  const { stored } = served;
-  if (!stored) throw new Error(`${served.id} is not stored`);
-  const kept = snapshots.get(snapshotKey(stored.prefix, selection, revision));
-  if (kept) return { all: kept, revision };
-  if (revision === cache.revision()) return { all: current(stored.cache, selection), revision };
+/** A page of a past state that nobody kept: from the store, in pieces, so that other requests get their turn. */
+async function storedPage(storage: Storage, served: Served, selection: Selection, { scope, revision, after, limit, isContinued }: { scope: string; revision: bigint; after: string; limit: number; isContinued: boolean }, signal: AbortSignal): Promise<Page> {
+  const { row } = storedOf(served);
+  const apiVersion = apiVersionOf(row.group, row.version);
+  const items: CachedObject[] = [];
+  let startKey = after;
   try {
-    const result = await storage.range({ prefix: scope, revision, ...(startKey === '' ? {} : { startKey }) });
-    const { row } = stored;
-    const apiVersion = row.group === '' ? row.version : `${row.group}/${row.version}`;
-    const all = result.items.map((item): CachedObject => {
-      const object = decodeStored(row, apiVersion, item.value, item.modRevision);
-      return { key: item.key, namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '', object, bytes: Buffer.from(JSON.stringify(object)), revision: item.modRevision };
-    });
-    return { all, revision };
-  } catch (error) {
-    if (error instanceof CompactedError) {
-      if (startKey === '') throw gone('The resourceVersion for the provided list is too old.');
-      const { status } = gone(expired);
-      const refusal = gone(expired);
-      refusal.status.metadata = { ...status.metadata, continue: encodeContinue(startKey, scope, -1n, '') };
-      throw refusal;
+    for (;;) {
+      signal.throwIfAborted();
+      const piece = await storage.range({ prefix: scope, revision, limit: storePiece, ...(startKey === '' ? {} : { startKey }) });
+      for (const [at, item] of piece.items.entries()) {
+        const object = decodeStored(row, apiVersion, item.value, item.modRevision);
+        const cached: CachedObject = { key: item.key, namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '', object, bytes: Buffer.from(JSON.stringify(object)), revision: item.modRevision };
+        if (!isSelected(cached, served, selection)) continue;
+        if (items.length >= limit) return { items, remaining: piece.count - at };
+        items.push(cached);
+      }
+      const last = piece.items.at(-1);
+      if (!piece.more || !last) return { items, remaining: 0 };
+      startKey = `${last.key}\0`;
     }
+  } catch (error) {
+    if (error instanceof CompactedError) throw isContinued ? continueExpired(after, scope) : gone('The resourceVersion for the provided list is too old.');
     if (error instanceof FutureRevisionError) throw tooLarge(revision, error.current);
     throw error;
   }
 }
 
+/** The state of the token is gone; the one inside goes on in the newest. */
+function continueExpired(after: string, scope: string): StatusError {
+  const refusal = gone(expired);
+  refusal.status.metadata = { ...refusal.status.metadata, continue: encodeContinue(after, scope, -1n, '') };
+  return refusal;
+}
+
 function firstAtOrAfter(items: readonly CachedObject[], key: string): number {
   let low = 0;
   let high = items.length;
-  const wanted = Buffer.from(key);
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (Buffer.compare(Buffer.from(items[middle]?.key ?? ''), wanted) < 0) low = middle + 1;
+    if (compareKeys(items[middle]?.key ?? '', key) < 0) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -135,24 +144,30 @@ export function encodeContinue(lastKey: string, scope: string, revision: bigint,
   return Buffer.from(`{"v":"meta.k8s.io/v1","rv":${revision},"start":${JSON.stringify(lastKey.slice(scope.length) + suffix)}}`).toString('base64url');
 }
 
+/** Throws 400. A revision below 0 stands for the newest. */
 export function decodeContinue(token: string, scope: string): { startKey: string; revision: bigint } {
-  const refuse = (why: string): never => {
-    throw badRequest(`continue key is not valid${why}`);
-  };
+  const refuse = (why: string): StatusError => badRequest(`invalid continue token: continue key is not valid: ${why}`);
+  const illegal = /[^A-Za-z0-9_-]/.exec(token)?.index ?? (token.length % 4 === 1 ? token.length - 1 : undefined);
+  if (illegal !== undefined) throw refuse(`illegal base64 data at input byte ${illegal}`);
   let decoded: unknown;
   try {
     decoded = JSON.parse(Buffer.from(token, 'base64url').toString());
   } catch (error) {
-    return refuse(`: ${error instanceof Error ? error.message : String(error)}`);
+    throw refuse(error instanceof Error ? error.message : String(error));
   }
-  if (typeof decoded !== 'object' || decoded === null) return refuse('');
-  const { v, rv, start } = decoded as Record<string, unknown>;
-  if (v !== 'meta.k8s.io/v1') return refuse(`: server does not recognize this encoded version ${String(v)}`);
-  if (typeof rv !== 'number' || !Number.isSafeInteger(rv) || rv === 0) return refuse(': incorrect encoded start resourceVersion (version meta.k8s.io/v1)');
-  if (typeof start !== 'string' || start === '') return refuse(': encoded start key empty (version meta.k8s.io/v1)');
+  if (typeof decoded !== 'object' || Array.isArray(decoded)) throw refuse(`json: cannot unmarshal ${Array.isArray(decoded) ? 'array' : typeof decoded === 'boolean' ? 'bool' : typeof decoded} into Go value of type storage.continueToken`);
+  const { v = '', rv = 0, start = '' } = (decoded ?? {}) as Record<string, unknown>; // an object; its members are checked next
+  const mistyped = (field: string, value: unknown, type: string): StatusError => refuse(`json: cannot unmarshal ${typeof value === 'number' ? `number ${value}` : typeof value} into Go struct field continueToken.${field} of type ${type}`);
+  if (typeof v !== 'string') throw mistyped('v', v, 'string');
+  if (typeof rv !== 'number' || !Number.isSafeInteger(rv)) throw mistyped('rv', rv, 'int64');
+  if (typeof start !== 'string') throw mistyped('start', start, 'string');
+  if (v !== 'meta.k8s.io/v1') throw refuse(`server does not recognize this encoded version ${v}`);
+  if (rv === 0) throw refuse('incorrect encoded start resourceVersion (version meta.k8s.io/v1)');
+  if (start === '') throw refuse('encoded start key empty (version meta.k8s.io/v1)');
   // Nobody gets out of the folder that was authorized.
-  if (start.startsWith('/') || start.split('/').some((part) => part === '..' || part === '.' || part === '')) return refuse(`: ${start}`);
-  return { startKey: scope + start, revision: BigInt(rv) };
+  const path = start.startsWith('/') ? start.slice(1) : start;
+  if (path.split('/').some((part) => part === '..' || part === '.' || part === '')) throw refuse(start);
+  return { startKey: scope + path, revision: BigInt(rv) };
 }
 
 /** Lists that pages still come from. Holds references to shared objects, few and not for long. */

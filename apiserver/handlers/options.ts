@@ -112,12 +112,16 @@ function fromQuery(query: URLSearchParams): Record<string, unknown> {
   return given;
 }
 
+/** As Go's ParseInt reads 64 bits. */
 function wholeNumber(text: string): number {
-  if (!/^[+-]?\d+$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  const refuse = (why: string): Error => badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: ${why}`);
+  if (!/^[+-]?\d+$/.test(text)) throw refuse('invalid syntax');
+  if (BigInt.asIntN(64, BigInt(text)) !== BigInt(text)) throw refuse('value out of range');
   return Number(text);
 }
 
 export interface ListOptions {
+  /** As the parameter says: the old `/watch/` paths are checked as lists are. */
   watch: boolean;
   labels: ParsedLabelSelector;
   fields: ParsedFieldSelector | undefined;
@@ -130,15 +134,15 @@ export interface ListOptions {
   sendInitialEvents: boolean | undefined;
 }
 
-/** Field labels are checked by the caller, who knows the kind. */
-export function listOptions(query: URLSearchParams, watch: boolean): ListOptions {
+/** Field labels and resourceVersion are checked by the caller, who knows the kind and how its verb answers. */
+export function listOptions(query: URLSearchParams): ListOptions {
   const options: ListOptions = {
-    watch, labels: everything, fields: undefined, limit: 0, continue: query.get('continue') ?? '',
+    watch: isTrue(query.get('watch')), labels: everything, fields: undefined, limit: 0, continue: query.get('continue') ?? '',
     resourceVersion: query.get('resourceVersion') ?? '', resourceVersionMatch: '', timeoutSeconds: undefined,
     allowWatchBookmarks: isTrue(query.get('allowWatchBookmarks')),
     sendInitialEvents: query.has('sendInitialEvents') ? isTrue(query.get('sendInitialEvents')) : undefined,
   };
-  if (query.size === 0) return initial(options);
+  if (query.size === 0) return options;
   try {
     options.labels = parseLabelSelector(query.get('labelSelector') ?? '');
     const fields = parseFieldSelector(query.get('fieldSelector') ?? '');
@@ -148,22 +152,18 @@ export function listOptions(query: URLSearchParams, watch: boolean): ListOptions
     throw error;
   }
   const limit = query.get('limit');
-  if (limit !== null && limit !== '') options.limit = Math.max(0, wholeNumber(limit));
+  if (limit !== null) options.limit = Math.max(0, wholeNumber(limit)); // below 0 is no limit
   const timeout = query.get('timeoutSeconds');
-  if (timeout !== null && timeout !== '') options.timeoutSeconds = wholeNumber(timeout);
-  if (options.resourceVersion !== '' && !/^\d+$/.test(options.resourceVersion)) {
-    throw badRequest(`resourceVersion: Invalid value: ${JSON.stringify(options.resourceVersion)}: strconv.ParseUint: parsing ${JSON.stringify(options.resourceVersion)}: invalid syntax`);
-  }
+  if (timeout !== null) options.timeoutSeconds = wholeNumber(timeout);
   const match = query.get('resourceVersionMatch') ?? '';
-  const errors = watch ? watchErrors(options, match) : listErrors(options, match);
+  const errors = options.watch ? watchErrors(options, match) : listErrors(options, match);
   if (errors.length > 0) throw invalid({ group: metaGroup, kind: 'ListOptions' }, '', errors);
   options.resourceVersionMatch = match as ListOptions['resourceVersionMatch']; // checked just now
-  return initial(options);
-}
-
-/** A watch that names no version begins with what exists, which is what sendInitialEvents asks for (SetListOptionsDefaults). */
-function initial(options: ListOptions): ListOptions {
-  if (options.watch && options.sendInitialEvents === undefined && (options.resourceVersion === '' || options.resourceVersion === '0')) options.sendInitialEvents = true;
+  // A watch that names no version begins with what exists, which is what sendInitialEvents asks for (SetListOptionsDefaults).
+  if (options.watch && options.sendInitialEvents === undefined && (options.resourceVersion === '' || options.resourceVersion === '0')) {
+    options.sendInitialEvents = true;
+    options.resourceVersionMatch = 'NotOlderThan';
+  }
   return options;
 }
 

@@ -2,6 +2,7 @@
 import type { KubeObject } from '#machinery/api/object.ts';
 import { fieldSelectorOf } from '#machinery/api/fields.ts';
 import { badRequest } from '#machinery/api/status.ts';
+import type { CachedObject } from '../storage/cache.ts';
 import type { ListOptions } from './options.ts';
 import type { Served } from './served.ts';
 
@@ -56,6 +57,17 @@ export function selectionOf(served: Served, namespace: string, name: string, opt
       });
     },
   };
+}
+
+/** What the cache holds now of what may be selected, in key order; `matches` decides. */
+export function selected(served: Served, { namespace, name, index, label }: Selection): CachedObject[] {
+  if (!served.stored) throw new Error(`${served.id} is not stored`);
+  const { cache } = served.stored;
+  if (name !== undefined && (namespace !== '' || !served.row.namespaced)) {
+    const one = cache.get(namespace, name);
+    return one ? [one] : [];
+  }
+  return cache.list({ ...(namespace === '' ? {} : { namespace }), ...(index ? { index } : {}), ...(label ? { label } : {}) });
 }
 
 function labelOf({ requirements }: ListOptions['labels']): Selection['label'] {

@@ -21,6 +21,8 @@ const bookmarkEveryMs = 60_000;
 /** The last bookmark goes out so long before the watch's time is over, so that its client resumes from nearly now. */
 const lastBookmarkMs = 2000;
 const minTimeoutMs = 1_800_000;
+/** What happens now goes to many watchers alike and is joined once; more than this at a time is one watcher's catching up. */
+const sharedEvents = 64;
 /** Initial events go out in pieces of about this size. */
 const pieceBytes = 256 * 1024;
 
@@ -118,7 +120,7 @@ async function sendInitial(sink: WatchSink, items: readonly CachedObject[], serv
 }
 
 function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selection, encode: Encoder, sink: WatchSink): Buffer[] {
-  const shared = selection.all && !sink.isFramed ? encode.batches : undefined;
+  const shared = selection.all && !sink.isFramed && batch.length <= sharedEvents ? encode.batches : undefined;
   const known = shared?.get(batch);
   if (known) return [known];
   const frames: Buffer[] = [];

@@ -15,7 +15,7 @@ export class QueuedWatch implements CacheWatch {
   readonly #bounds: QueueBounds;
   readonly #newest: () => bigint;
   readonly #onClose: (watch: QueuedWatch) => void;
-  /** Events up to here are not for this watch: its client has them. */
+  /** Events up to here are not pushed: the client has them, or the replay. */
   readonly #after: bigint;
   #queue: CacheEvent[][] = [];
   #events = 0;
@@ -27,11 +27,15 @@ export class QueuedWatch implements CacheWatch {
   #ended = false;
   #error: Error | undefined;
 
-  constructor(options: { afterRevision: bigint; replay: CacheEvent[]; bounds: QueueBounds; newest: () => bigint; onClose: (watch: QueuedWatch) => void }) {
+  readonly #onSlow: (() => void) | undefined;
+
+  /** `replayed`: `replay` holds everything up to here. */
+  constructor(options: { afterRevision: bigint; replay: CacheEvent[]; replayed: bigint; bounds: QueueBounds; newest: () => bigint; onClose: (watch: QueuedWatch) => void; onSlow?: () => void }) {
     this.#bounds = options.bounds;
     this.#newest = options.newest;
     this.#onClose = options.onClose;
-    this.#after = options.afterRevision;
+    this.#onSlow = options.onSlow;
+    this.#after = options.replayed;
     this.#done = options.afterRevision;
     this.#inHand = options.afterRevision;
     // History is shared memory that the cache bounds, so the replay does not count as queued.
@@ -62,6 +66,7 @@ export class QueuedWatch implements CacheWatch {
     for (const event of events) this.#bytes += bytesOf(event);
     if (this.#events > this.#bounds.events || this.#bytes > this.#bounds.bytes) {
       this.end(new SlowWatchError(`watch is read too slowly: ${this.#events} events are waiting`));
+      this.#onSlow?.();
     }
   }
 

@@ -45,6 +45,16 @@ export interface CacheWatch extends AsyncIterable<CacheEvent[]> {
   close(): void;
 }
 
+export interface WatchOptions {
+  afterRevision: bigint;
+  namespace?: string;
+  name?: string;
+  /** Only events whose object has, or had just before, this value in a secondary index; the namespace is then not looked at. */
+  index?: { name: string; value: string };
+  /** Called when the watch is ended because it is read too slowly; its consumer may be waiting for a client. */
+  onSlow?: () => void;
+}
+
 export interface ResourceCache {
   readonly resource: CachedResource;
   /** Current state at `revision()`. */
@@ -53,19 +63,15 @@ export interface ResourceCache {
   list(options?: { namespace?: string; after?: string; limit?: number; index?: { name: string; value: string }; label?: { key: string; value: string } }): CachedObject[];
   count(namespace?: string): number;
   /**
+   * Makes the history reach back to `revision` where the store still knows it (after a start it begins with the start), so that a
+   * watch from there finds it. Throws CompactedError when it does not.
+   */
+  reachBack(revision: bigint, signal: AbortSignal): Promise<void>;
+  /**
    * Changes after `afterRevision`; batches as they come. Throws CompactedError at once when the history no longer
    * reaches back. A watch that is read too slowly is ended with an error after its bounded queue is full.
    */
-  watch(
-    options: {
-      afterRevision: bigint;
-      namespace?: string;
-      name?: string;
-      /** Only events whose object has, or had just before, this value in a secondary index; the namespace is then not looked at. */
-      index?: { name: string; value: string };
-    },
-    signal: AbortSignal,
-  ): CacheWatch;
+  watch(options: WatchOptions, signal: AbortSignal): CacheWatch;
 }
 
 export interface WatchCache {

@@ -407,6 +407,90 @@ describe('createWatchCache()', () => {
     await restored.close();
   });
 
+  it('reachBack() brings changes from before the start, with the states before them, and joins them to what follows', async () => {
+    await put('/registry/pods/a/kept', { step: 0 });
+    await put('/registry/pods/a/gone', { step: 0 });
+    const from = await put('/registry/minions/n');
+    await put('/registry/pods/a/kept', { step: 1 });
+    await put('/registry/pods/a/new', { step: 1 });
+    await remove('/registry/pods/a/gone');
+    const cache = start();
+    const store = await cache.add(pods);
+    expect(() => store.watch({ afterRevision: from }, controller.signal), 'without it').to.throw(CompactedError);
+    // Many come back at once, not all with the same revision.
+    await Promise.all([from, from + 1n, from].map((revision) => store.reachBack(revision, controller.signal)));
+    const watch = store.watch({ afterRevision: from }, controller.signal);
+    const later = store.watch({ afterRevision: from + 1n }, controller.signal);
+    await put('/registry/pods/a/kept', { step: 2 });
+    const events = await take(watch, 4);
+    expect(names(events)).to.deep.equal(['put kept', 'put new', 'delete gone', 'put kept']);
+    expect(events.map(({ revision }) => revision)).to.deep.equal([1n, 2n, 3n, 4n].map((step) => from + step));
+    expect(events.map(({ previous }) => previous?.object.step)).to.deep.equal([0, undefined, 0, 1]);
+    expect(events[2]?.deleted?.object.metadata?.resourceVersion).to.equal(String(from + 3n));
+    expect(names(await take(later, 3))).to.deep.equal(['put new', 'delete gone', 'put kept']);
+  });
+
+  it('reachBack() refuses what the store has forgotten, and what the history had to let go', async () => {
+    const first = await put('/registry/pods/a/x', { step: 0 });
+    for (let step = 1; step < 6; step += 1) await put('/registry/pods/a/x', { step });
+    await storage.compact(first + 3n);
+    const cache = start();
+    const store = await cache.add(pods);
+    expect(await rejection(store.reachBack(first + 2n, controller.signal))).to.be.instanceOf(CompactedError);
+    await store.reachBack(first + 3n, controller.signal);
+    expect(names(await take(store.watch({ afterRevision: first + 3n }, controller.signal), 2))).to.deep.equal(['put x', 'put x']);
+
+    let now = 0;
+    const clock = { ...systemClock, now: () => now };
+    const tight = await start({ historyBytes: 2000, clock }).add(pods);
+    const mark = await put('/registry/pods/a/x', { step: 6 });
+    await eventually(controller.signal, () => tight.get('a', 'x')?.revision === mark);
+    for (let step = 0; step < 20; step += 1) {
+      now += 80_000;
+      await put('/registry/pods/a/x', { step, padding: 'x'.repeat(200) });
+    }
+    const newest = await storage.revision();
+    await eventually(controller.signal, () => tight.get('a', 'x')?.revision === newest);
+    expect(await rejection(tight.reachBack(mark, controller.signal)), 'read again and again it would only be dropped again').to.be.instanceOf(CompactedError);
+  });
+
+  it('reachBack() brings no more than the history has room for', async () => {
+    const first = await put('/registry/pods/a/x', { step: 0 });
+    for (let step = 1; step < 30; step += 1) await put('/registry/pods/a/x', { step, padding: 'x'.repeat(200) });
+    const store = await start({ historyBytes: 5000 }).add(pods);
+    expect(await rejection(store.reachBack(first, controller.signal))).to.be.instanceOf(CompactedError);
+    const newest = await storage.revision();
+    await store.reachBack(newest - 3n, controller.signal);
+    expect(await take(store.watch({ afterRevision: newest - 3n }, controller.signal), 3)).to.have.length(3);
+  });
+
+  it('many watchers get events together when they come faster than they can be told, none of them lost or early', async () => {
+    const cache = start();
+    const store = await cache.add(pods);
+    const after = cache.revision();
+    const writes = 40;
+    const seen = await Promise.all(Array.from({ length: 50 }, async (_, n) => {
+      const watch = store.watch({ afterRevision: after }, controller.signal);
+      const revisions: bigint[] = [];
+      let batches = 0;
+      for await (const batch of watch) {
+        batches += 1;
+        for (const { revision } of batch) revisions.push(revision);
+        if (n === 0) {
+          for (const until = performance.now() + 5; performance.now() < until;); // the time that the writes to clients take
+          if (revisions.length === 1) for (let step = 0; step < writes - 1; step += 1) setTimeout(() => void put(`/registry/pods/a/${step}`).catch(() => undefined), step * 2);
+        }
+        expect(watch.revision <= (revisions.at(-1) ?? 0n), 'a bookmark must not overtake what waits').to.equal(true);
+        if (revisions.length === writes) break;
+      }
+      return { revisions, batches };
+    }).concat(put('/registry/pods/a/first').then(() => ({ revisions: [], batches: 0 }))));
+    const [one] = seen;
+    expect(one?.revisions).to.deep.equal(Array.from({ length: writes }, (_, at) => after + 1n + BigInt(at)));
+    for (const { revisions } of seen.slice(0, 50)) expect(revisions).to.deep.equal(one?.revisions);
+    expect(one?.batches).to.be.lessThan(writes - 5);
+  });
+
   it('run() settles after the signal and ends the watches', async () => {
     const cache = createWatchCache(storage, { log: quiet });
     const own = new AbortController();

@@ -3,11 +3,12 @@
 import { createBackoff } from '#machinery/base/backoff.ts';
 import { systemClock, type Clock } from '#machinery/base/clock.ts';
 import { createLogger, type Logger } from '#machinery/base/log.ts';
-import type { KubeObject } from '#machinery/api/object.ts';
-import type { CachedObject, CachedResource, CacheEvent, CacheWatch, ResourceCache, WatchCache } from './cache.ts';
+import type { CachedObject, CachedResource, CacheEvent, CacheWatch, ResourceCache, WatchCache, WatchOptions } from './cache.ts';
 import { bytesOf, QueuedWatch, type QueueBounds } from './cache-watch.ts';
 import { registryPrefix } from './keys.ts';
+import { readPast } from './past.ts';
 import { SortedObjects, splitKey, type ListOptions } from './sorted-objects.ts';
+import { decodeState, deletionOf, type State, type StateEvent } from './state.ts';
 import { CompactedError, FutureRevisionError, StorageUnavailableError, type Storage, type StorageBatch, type StorageEvent, type StoredValue } from './storage.ts';
 
 export interface WatchCacheOptions {
@@ -26,37 +27,11 @@ export interface WatchCacheOptions {
 const fillPage = 500;
 /** Past states of the newest events keep their objects, for selectors of live watchers; older ones are parsed when asked. */
 const warmEvents = 512;
+/** A fan-out to so many watchers is followed by a rest, in which events gather: they then share a write to each. */
+const manyWatchers = 16;
+const longestRestMs = 50;
 /** Counted per event beside its bytes. */
 const eventOverheadBytes = 256;
-
-/** One state of an object. `object` of a state that has gone cold is parsed from the bytes on each use. */
-class State implements CachedObject {
-  readonly key: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly bytes: Buffer;
-  readonly revision: bigint;
-  readonly createRevision: bigint;
-  #object: Readonly<KubeObject> | undefined;
-
-  constructor(place: { key: string; namespace: string; name: string }, object: KubeObject, revision: bigint, createRevision: bigint) {
-    this.key = place.key;
-    this.namespace = place.namespace;
-    this.name = place.name;
-    this.#object = object;
-    this.bytes = Buffer.from(JSON.stringify(object));
-    this.revision = revision;
-    this.createRevision = createRevision;
-  }
-
-  get object(): Readonly<KubeObject> {
-    return this.#object ?? (JSON.parse(this.bytes.toString()) as KubeObject); // we wrote them from one
-  }
-
-  cool(): void {
-    this.#object = undefined;
-  }
-}
 
 interface HistoryEntry {
   store: ResourceStore;
@@ -109,7 +84,7 @@ class StorageWatchCache implements WatchCache {
     if (known) return known.filled;
     const other = this.#byPrefix.get(resource.prefix);
     if (other) return Promise.reject(new Error(`${resource.id} and ${other.resource.id} share ${resource.prefix}; cache one of them`));
-    const store = new ResourceStore(resource, this.#options.queue, () => this.revision(), this.#log);
+    const store: ResourceStore = new ResourceStore(resource, { queue: this.#options.queue, newest: () => this.revision(), reachBack: (revision, signal) => this.#reachBack(store, revision, signal), log: this.#log });
     const filled = this.#fill(store).then(
       () => store,
       (error: unknown) => {
@@ -298,11 +273,11 @@ class StorageWatchCache implements WatchCache {
     for (const waiter of due) waiter.resolve();
   }
 
-  #remember(store: ResourceStore, event: CacheEvent, time: number): void {
+  #remember(store: ResourceStore, event: StateEvent, time: number): void {
     store.history.push(event);
     const bytes = bytesOf(event) + eventOverheadBytes;
     this.#historyBytes += bytes;
-    this.#history.push({ store, generation: store.generation, bytes, time, cold: [event.previous as State | undefined, event.deleted as State | undefined] }); // made by apply()
+    this.#history.push({ store, generation: store.generation, bytes, time, cold: [event.previous, event.deleted] });
     const cooling = this.#history.at(this.#history.length - 1 - warmEvents);
     if (cooling) {
       for (const state of cooling.cold) state?.cool();
@@ -322,6 +297,58 @@ class StorageWatchCache implements WatchCache {
       for (const state of oldest.cold) state?.cool();
       if (oldest.generation === oldest.store.generation) oldest.store.forgetOldest();
     }
+  }
+
+  async #reachBack(store: ResourceStore, revision: bigint, signal: AbortSignal): Promise<void> {
+    while (revision < store.floor) {
+      // What was in the history and had to go does not come back: it would only have to go again.
+      if (store.trimmed || store.retired) throw new CompactedError(store.floor);
+      const running = store.reaching;
+      if (!running) await (store.reaching = this.#prepend(store, revision).finally(() => {
+        store.reaching = undefined;
+      }));
+      else await running.catch(() => undefined); // who started it has the error; it may have asked for more than is kept
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Reads what comes before the history, twice as far as is asked for: after a restart many come back, one a little later than the other. */
+  async #prepend(store: ResourceStore, revision: bigint): Promise<void> {
+    const { floor } = store;
+    const further = revision - (floor - revision);
+    try {
+      if (further > 0n) return await this.#prependFrom(store, further);
+    } catch (error) {
+      if (!(error instanceof CompactedError)) throw error;
+    }
+    await this.#prependFrom(store, revision);
+  }
+
+  async #prependFrom(store: ResourceStore, from: bigint): Promise<void> {
+    const { floor, generation } = store;
+    let events: StateEvent[] = [];
+    let bytes = 0;
+    for await (const batch of readPast(this.#storage, store.resource, from, floor, (item, error) => store.unreadable(item, error), this.#stopped.signal)) {
+      for (const event of batch) {
+        for (const state of [event.current, event.previous, event.deleted]) state?.cool();
+        bytes += bytesOf(event) + eventOverheadBytes;
+      }
+      events.push(...batch);
+      let excess = 0;
+      for (; this.#historyBytes + bytes > this.#options.historyBytes && excess < events.length; excess += 1) bytes -= bytesOf(events[excess] as StateEvent) + eventOverheadBytes; // below length
+      if (excess === 0) continue;
+      from = (events[excess - 1] as StateEvent).revision; // excess is not 0
+      events = events.slice(excess);
+      store.trimmed = true;
+    }
+    // Meanwhile the history may have lost what these join.
+    if (store.floor !== floor || store.generation !== generation) return;
+    store.history.prepend(events);
+    store.floor = from;
+    this.#historyBytes += bytes;
+    // Nobody knows when they happened: they are the first to go when room is needed.
+    const time = Math.min(this.#clock.now() - this.#options.historyFloorMs - 1, this.#history.at(0)?.time ?? Infinity);
+    this.#history.prepend(events.map((event) => ({ store, generation, bytes: bytesOf(event) + eventOverheadBytes, time, cold: [] })));
   }
 
   /** History was lost: reads all anew at one revision and hands the differences to the running watchers as events. */
@@ -383,27 +410,38 @@ class StorageWatchCache implements WatchCache {
   }
 }
 
+/** What a store needs of the cache that it belongs to. */
+interface StoreContext {
+  queue: QueueBounds;
+  newest(): bigint;
+  reachBack(revision: bigint, signal: AbortSignal): Promise<void>;
+  log: Logger;
+}
+
 class ResourceStore implements ResourceCache {
   readonly resource: CachedResource;
-  readonly #bounds: QueueBounds;
-  readonly #newest: () => bigint;
-  readonly #log: Logger;
+  readonly #cache: StoreContext;
   #objects: SortedObjects<State>;
   /** Events after this are in `history`. */
   floor = 0n;
+  /** The history has lost events for want of room or for their age. */
+  trimmed = false;
+  /** A reading of what comes before the history. */
+  reaching: Promise<void> | undefined;
   generation = 0;
   ready = false;
   retired = false;
   history = new Deque<CacheEvent>();
+  /** Events that wait for their fan-out: after one to many watchers others get as much time as it took. */
+  #pending: CacheEvent[] | undefined;
+  #restsUntil = 0;
   #deferred: StorageEvent[] = [];
   /** Watchers by what they watch: '' all, `n/NAMESPACE`, `o/NAMESPACE/NAME`, `i/INDEX/VALUE`. */
   readonly #watches = new Map<string, Set<QueuedWatch>>();
 
-  constructor(resource: CachedResource, bounds: QueueBounds, newest: () => bigint, log: Logger) {
+  constructor(resource: CachedResource, cache: StoreContext) {
     this.resource = resource;
-    this.#bounds = bounds;
-    this.#newest = newest;
-    this.#log = log;
+    this.#cache = cache;
     this.#objects = new SortedObjects(resource);
   }
 
@@ -417,17 +455,24 @@ class ResourceStore implements ResourceCache {
     return this.#objects.count(namespace);
   }
 
-  watch({ afterRevision, namespace = '', name = '', index }: { afterRevision: bigint; namespace?: string; name?: string; index?: { name: string; value: string } }, signal: AbortSignal): CacheWatch {
+  reachBack(revision: bigint, signal: AbortSignal): Promise<void> {
+    return revision >= this.floor ? Promise.resolve() : this.#cache.reachBack(revision, signal);
+  }
+
+  watch({ afterRevision, namespace = '', name = '', index, onSlow }: WatchOptions, signal: AbortSignal): CacheWatch {
     if (afterRevision < this.floor) throw new CompactedError(this.floor);
     if (index && !this.resource.indexes?.[index.name]) throw new Error(`${this.resource.id} has no index ${index.name}`);
     const topic = name !== '' ? `o/${namespace}/${name}` : index ? `i/${index.name}/${index.value}` : namespace !== '' ? `n/${namespace}` : '';
     const replay = this.history.slice(this.#firstAfter(afterRevision)).filter((event) => topic === '' || this.#topicsOf(event).includes(topic));
     const abort = (): void => watch.close();
+    const newest = this.history.at(this.history.length - 1)?.revision ?? afterRevision;
     const watch = new QueuedWatch({
       afterRevision,
+      replayed: newest > afterRevision ? newest : afterRevision,
       replay,
-      bounds: this.#bounds,
-      newest: this.#newest,
+      bounds: this.#cache.queue,
+      newest: () => this.#handedOut(),
+      ...(onSlow ? { onSlow } : {}),
       onClose: (closed) => {
         signal.removeEventListener('abort', abort);
         const set = this.#watches.get(topic);
@@ -470,6 +515,7 @@ class ResourceStore implements ResourceCache {
 
   restartHistory(revision: bigint): void {
     this.floor = revision;
+    this.trimmed = false;
     this.generation += 1;
     this.history = new Deque();
   }
@@ -477,19 +523,17 @@ class ResourceStore implements ResourceCache {
   forgetOldest(): void {
     const event = this.history.shift();
     if (event) this.floor = event.revision;
+    this.trimmed = true;
   }
 
   /** Changes the current state; undefined when nothing changed for a reader. */
-  apply(event: StorageEvent): CacheEvent | undefined {
+  apply(event: StorageEvent): StateEvent | undefined {
     const revision = event.modRevision;
     const current = event.type === 'put' ? this.#decode(event) : undefined;
     if (current) return { type: 'put', revision, current, previous: this.#objects.set(current) };
     const { namespace, name } = splitKey(this.resource.prefix, event.key);
     const previous = this.#objects.delete(namespace, name);
-    if (!previous) return undefined;
-    const { object } = previous;
-    const last: KubeObject = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
-    return { type: 'delete', revision, current: undefined, previous, deleted: new State(previous, last, revision, previous.createRevision) };
+    return previous && deletionOf(previous, revision);
   }
 
   /** What turns the current objects into `items`, in the order of revisions, all after `before` and up to `revision`. */
@@ -513,26 +557,66 @@ class ResourceStore implements ResourceCache {
     return events.sort((a, b) => (a.revision < b.revision ? -1 : a.revision > b.revision ? 1 : 0)).map(({ event }) => event);
   }
 
-  /** Hands the same array to every watcher that wants all of it. */
+  /** Tells the watchers, at once or a little later together with what comes meanwhile. */
   fanOut(events: CacheEvent[]): void {
-    if (this.#watches.size === 0) return;
+    if (this.#pending) {
+      for (const event of events) this.#pending.push(event);
+      return;
+    }
+    const rest = this.#restsUntil - performance.now();
+    if (rest < 1) return this.#handOut(events);
+    this.#pending = [...events];
+    setTimeout(() => {
+      const pending = this.#pending ?? [];
+      this.#pending = undefined;
+      this.#handOut(pending);
+    }, rest);
+  }
+
+  /** For bookmarks: watchers have been told of everything up to here. */
+  #handedOut(): bigint {
+    const [waiting] = this.#pending ?? [];
+    return waiting ? waiting.revision - 1n : this.#cache.newest();
+  }
+
+  /** Hands the same array to every watcher that wants all of it. */
+  #handOut(events: CacheEvent[]): void {
+    if (this.#watches.size === 0 || events.length === 0) return;
+    const began = performance.now();
+    const wanted = this.#sort(events);
+    let told = 0;
+    for (const [watches, own] of wanted) {
+      told += watches.size;
+      for (const watch of watches) watch.push(own);
+    }
+    if (told < manyWatchers) return;
+    // They write when their promises resolve, which is before the next turn.
+    setImmediate(() => {
+      const now = performance.now();
+      this.#restsUntil = now + Math.min(now - began, longestRestMs);
+    });
+  }
+
+  /** The events by who wants them. */
+  #sort(events: CacheEvent[]): Map<Set<QueuedWatch>, CacheEvent[]> {
+    const wanted = new Map<Set<QueuedWatch>, CacheEvent[]>();
     const all = this.#watches.get('');
-    if (all) for (const watch of all) watch.push(events);
-    if (this.#watches.size === (all ? 1 : 0)) return;
-    const narrowed = new Map<Set<QueuedWatch>, CacheEvent[]>();
+    if (all) wanted.set(all, events);
+    if (this.#watches.size === wanted.size) return wanted;
     for (const event of events) {
       for (const topic of this.#topicsOf(event)) {
-        const set = this.#watches.get(topic);
-        if (!set) continue;
-        const own = narrowed.get(set);
-        if (!own) narrowed.set(set, [event]);
+        const watches = this.#watches.get(topic);
+        if (!watches) continue;
+        const own = wanted.get(watches);
+        if (!own) wanted.set(watches, [event]);
         else if (own.at(-1) !== event) own.push(event);
       }
     }
-    for (const [set, own] of narrowed) for (const watch of set) watch.push(own);
+    return wanted;
   }
 
   endWatches(error?: Error): void {
+    this.#pending &&= [];
     for (const set of [...this.#watches.values()]) for (const watch of [...set]) watch.end(error);
   }
 
@@ -569,13 +653,17 @@ class ResourceStore implements ResourceCache {
   }
 
   /** An object that cannot be read is left out, loudly: one bad value must not take the others away. */
-  #decode({ key, value, modRevision, createRevision }: StoredValue): State | undefined {
+  #decode(item: StoredValue): State | undefined {
     try {
-      return new State({ key, ...splitKey(this.resource.prefix, key) }, this.resource.decode(value, modRevision), modRevision, createRevision);
+      return decodeState(this.resource, item);
     } catch (error) {
-      this.#log.error('stored object cannot be read', { key, revision: modRevision, error });
+      this.unreadable(item, error);
       return undefined;
     }
+  }
+
+  unreadable({ key, modRevision }: StoredValue, error: unknown): void {
+    this.#cache.log.error('stored object cannot be read', { key, revision: modRevision, error });
   }
 }
 
@@ -589,6 +677,10 @@ class Deque<T> {
   }
   push(item: T): void {
     this.#items.push(item);
+  }
+  prepend(items: readonly T[]): void {
+    this.#items = items.concat(this.#items.slice(this.#head));
+    this.#head = 0;
   }
   at(index: number): T | undefined {
     return index < 0 ? undefined : this.#items[this.#head + index];
