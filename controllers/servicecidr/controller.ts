@@ -29,8 +29,7 @@ export function createServiceCidrController({ informers, clientFor, recorderFor,
 
   async function setCondition(key: string, { status, reason, message }: ReadyCondition, signal: AbortSignal): Promise<void> {
     const condition = { type: 'Ready', status, reason, message, lastTransitionTime: rfc3339(now()) };
-    const body = { apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name: key }, status: { conditions: [condition] } };
-    await client.patch(serviceCidrs, '', key, 'apply', body, signal, { subresource: 'status', fieldManager: name, force: true });
+    await client.patch(serviceCidrs, '', key, 'strategic', { status: { conditions: [condition] } }, signal, { subresource: 'status', fieldManager: name });
   }
 
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
