@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 // The door to the `proa` command (cli.ts). JavaScript, because the compile cache must be on before the first TypeScript file is
 // read: stripping types from a single one loads Node's compiler for it, 45 ms of every start.
 import module from 'node:module';
