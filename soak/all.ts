@@ -1,4 +1,9 @@
 // Every soak run, in the order in which they are listed.
 import type { Soak } from './soak.ts';
+import { sqliteFaults } from './sqlite-faults.ts';
+import { sqliteKill } from './sqlite-kill.ts';
 
-export const soaks: readonly Soak[] = [];
+export const soaks: readonly Soak[] = [
+  sqliteKill,
+  sqliteFaults,
+];

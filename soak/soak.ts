@@ -9,7 +9,7 @@ export interface SoakRun {
   /** Aborted by Ctrl-C; whatever was started has to be gone when `run` settles. */
   readonly signal: AbortSignal;
   /** Progress, for people. */
-  say(line: string): void;
+  say: (line: string) => void;
 }
 
 export interface Soak {
