@@ -13,7 +13,7 @@ import { selected } from './selection.ts';
 import type { Selection } from './selection.ts';
 import type { Served } from './served.ts';
 import { createEncoder } from './watch-frames.ts';
-import type { Encoder } from './watch-frames.ts';
+import type { Encoder, EventType } from './watch-frames.ts';
 import type { OpenSink, WatchSink } from './watch-sink.ts';
 
 const log = createLogger('watch');
@@ -124,13 +124,18 @@ function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selec
   const known = shared?.get(batch);
   if (known) return [known];
   const frames: Buffer[] = [];
+  const isOwn = batch.length > sharedEvents && !sink.isFramed;
+  const add = (type: EventType, item: CachedObject): void => {
+    if (isOwn) frames.push(...encode.once(type, item));
+    else frames.push(encode.shared(type, item));
+  };
   for (const event of batch) {
     const now = event.current && served.view(event.current);
     const before = event.previous && served.view(event.previous);
     const matched = before !== undefined && (selection.all || selection.matches(before.object));
     const matches = event.type === 'put' && now !== undefined && (selection.all || selection.matches(now.object));
-    if (matches) frames.push(encode.shared(matched ? 'MODIFIED' : 'ADDED', now));
-    else if (matched) frames.push(encode.shared('DELETED', event.deleted ? served.view(event.deleted) : atRevision(before, event)));
+    if (matches) add(matched ? 'MODIFIED' : 'ADDED', now);
+    else if (matched) add('DELETED', event.deleted ? served.view(event.deleted) : atRevision(before, event));
   }
   if (!shared || frames.length === 0) return frames;
   const whole = Buffer.concat(frames);

@@ -19,7 +19,7 @@ export class State implements CachedObject {
     this.namespace = place.namespace;
     this.name = place.name;
     this.#object = object;
-    this.bytes = Buffer.from(JSON.stringify(object));
+    this.bytes = exactly(JSON.stringify(object));
     this.revision = revision;
     this.createRevision = createRevision;
   }
@@ -49,4 +49,11 @@ export function deletionOf(previous: State, revision: bigint): StateEvent {
   const { object } = previous;
   const last: KubeObject = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
   return { type: 'delete', revision, current: undefined, previous, deleted: new State(previous, last, revision, previous.createRevision) };
+}
+
+/** Not from Buffer's pool: a slab of 8 kB would live as long as the one state in it. */
+function exactly(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
 }
