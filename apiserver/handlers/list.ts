@@ -192,6 +192,8 @@ export class Snapshots {
 }
 
 const comma = Buffer.from(',');
+const firstTyped = Buffer.from('{');
+const nextTyped = Buffer.from(',{');
 const end = Buffer.from(']}\n');
 
 export async function respondList(context: RequestState, response: ServerResponse, form: OutputForm, served: Served, { items, meta }: ListResult): Promise<void> {
@@ -211,9 +213,13 @@ export async function respondList(context: RequestState, response: ServerRespons
   }
   const head = Buffer.from(`{"kind":${JSON.stringify(row.listKind)},"apiVersion":${JSON.stringify(served.apiVersion)},"metadata":${JSON.stringify(meta)},"items":[`);
   const parts: Buffer[] = [head];
-  items.forEach((item, index) => {
-    if (index > 0) parts.push(comma);
-    parts.push(item.bytes);
+  const typed = row.itemsNameKind ? Buffer.alloc(0) : Buffer.from(`{"kind":${JSON.stringify(row.kind)},"apiVersion":${JSON.stringify(served.apiVersion)},`);
+  items.forEach(({ bytes }, index) => {
+    // The list names the kind of built-in objects once; each begins with its own.
+    const isTyped = typed.length > 0 && bytes.compare(typed, 0, typed.length, 0, typed.length) === 0;
+    if (isTyped) parts.push(index > 0 ? nextTyped : firstTyped, bytes.subarray(typed.length));
+    else if (index > 0) parts.push(comma, bytes);
+    else parts.push(bytes);
   });
   parts.push(end);
   if (form.mediaType === 'application/json' && !form.pretty && !wantsPretty(context.query, context.request.headers['user-agent'])) {

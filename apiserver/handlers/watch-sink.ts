@@ -29,18 +29,24 @@ export function bodySink(response: ServerResponse): OpenSink {
     response.setHeader('Content-Type', contentType);
     response.flushHeaders();
     const stream = new ChunkStream(response);
+    let copying = false;
     return {
       get gone() {
         return stream.gone;
       },
       get isBehind() {
-        return stream.full;
+        // Between the chunks of a copy there may be half a frame.
+        return copying || stream.full;
       },
       isFramed: false,
       write(frames) {
         const [first] = frames;
         if (!first || stream.gone) return undefined;
-        return frames.length === 1 ? stream.write(first) : stream.copy(frames);
+        if (frames.length === 1) return stream.write(first);
+        copying = true;
+        return stream.copy(frames).finally(() => {
+          copying = false;
+        });
       },
       end() {
         if (!response.destroyed) response.end();

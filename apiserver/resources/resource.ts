@@ -101,6 +101,8 @@ export interface ResourceRow {
   singular: string;
   kind: string;
   listKind: string;
+  /** Items of JSON lists bear kind and apiVersion, as those of custom resources do. */
+  itemsNameKind?: boolean;
   namespaced: boolean;
   verbs: readonly string[];
   shortNames: readonly string[];
