@@ -1,5 +1,7 @@
 // LIST: joins of the cache's ready-made bytes, pages that stay at one revision, Tables and metadata-only lists.
 import type { ServerResponse } from 'node:http';
+import { systemClock } from '#machinery/base/clock.ts';
+import type { Clock } from '#machinery/base/clock.ts';
 import { apiVersionOf } from '#machinery/api/object.ts';
 import type { ListMeta } from '#machinery/api/object.ts';
 import { badRequest, gone, notAcceptable } from '#machinery/api/status.ts';
@@ -170,24 +172,28 @@ export function decodeContinue(token: string, scope: string): { startKey: string
   return { startKey: scope + path, revision: BigInt(rv) };
 }
 
-/** Lists that pages still come from. Holds references to shared objects, few and not for long. */
+/** Lists that pages still come from. Holds references to shared objects, few and not for long: tokens have to expire with what the store forgets. */
 export class Snapshots {
   readonly #kept = new Map<string, { items: CachedObject[]; until: number }>();
   readonly #limit: number;
   readonly #keepMs: number;
-  constructor(limit = 16, keepMs = 30_000) {
+  readonly #clock: Pick<Clock, 'now'>;
+  constructor({ limit = 16, keepMs = 30_000, clock = systemClock }: { limit?: number; keepMs?: number; clock?: Pick<Clock, 'now'> } = {}) {
     this.#limit = limit;
     this.#keepMs = keepMs;
+    this.#clock = clock;
   }
+  /** For so long after the first page, however often others are read. */
   keep(key: string, items: CachedObject[]): void {
-    const now = Date.now();
+    const now = this.#clock.now();
+    const until = this.#kept.get(key)?.until ?? now + this.#keepMs;
     this.#kept.delete(key);
-    this.#kept.set(key, { items, until: now + this.#keepMs });
-    for (const [old, { until }] of this.#kept) if (until < now || this.#kept.size > this.#limit) this.#kept.delete(old);
+    this.#kept.set(key, { items, until });
+    for (const [old, { until: end }] of this.#kept) if (end < now || this.#kept.size > this.#limit) this.#kept.delete(old);
   }
   get(key: string): CachedObject[] | undefined {
     const found = this.#kept.get(key);
-    return found && found.until >= Date.now() ? found.items : undefined;
+    return found && found.until >= this.#clock.now() ? found.items : undefined;
   }
 }
 
