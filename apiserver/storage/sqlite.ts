@@ -31,8 +31,8 @@ const firstRevision = 1n;
 const batchWrites = 256;
 const batchBytes = 8 << 20;
 /** Revisions cleaned and pages given back in one step of a compaction, for the same reason. */
-const cleanStep = 500n;
-const vacuumStep = 256;
+const cleanStep = 100n;
+const vacuumStep = 128;
 /** Free pages a compaction leaves in the file for the next writes. */
 const freePagesKept = 256;
 /** Events a slow watch may hold in memory; past that it reads them from the table again. */
