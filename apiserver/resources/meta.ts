@@ -38,8 +38,9 @@ export function validateObjectMeta(meta: Readonly<ObjectMeta> | undefined, { nam
     ...validateLabels(meta?.labels, `${path}.labels`),
     ...validateAnnotations(meta?.annotations, `${path}.annotations`),
     ...validateOwnerReferences(meta?.ownerReferences, `${path}.ownerReferences`),
-    ...validateFinalizers(meta?.finalizers, `${path}.finalizers`, customResource),
+    ...validateFinalizers(meta?.finalizers, `${path}.finalizers`),
     ...validateManagedFields(meta?.managedFields, `${path}.managedFields`),
+    ...(customResource ? [] : validateShortFinalizers(meta?.finalizers, `${path}.finalizers`)),
   );
   return errors;
 }
@@ -88,7 +89,7 @@ function validateOwnerReferences(references: unknown, path: string): FieldError[
   let controller = '';
   for (const reference of objects(references)) {
     const [apiVersion, kind, name, uid] = [text(reference['apiVersion']), text(reference['kind']), text(reference['name']), text(reference['uid'])];
-    if (apiVersion === '' || apiVersion.endsWith('/')) errors.push(invalidField(`${path}.apiVersion`, apiVersion, 'version must not be empty'));
+    if (apiVersion === '' || apiVersion.endsWith('/') || apiVersion.split('/').length > 2) errors.push(invalidField(`${path}.apiVersion`, apiVersion, 'version must not be empty'));
     if (kind === '') errors.push(invalidField(`${path}.kind`, kind, 'must not be empty'));
     if (name === '') errors.push(invalidField(`${path}.name`, name, 'must not be empty'));
     if (uid === '') errors.push(invalidField(`${path}.uid`, uid, 'must not be empty'));
@@ -103,20 +104,20 @@ function validateOwnerReferences(references: unknown, path: string): FieldError[
   return errors;
 }
 
-function validateFinalizers(value: unknown, path: string, customResource: boolean): FieldError[] {
+function validateFinalizers(value: unknown, path: string): FieldError[] {
   const finalizers = strings(value);
   const errors: FieldError[] = [];
   for (const finalizer of finalizers) errors.push(...invalidAll(path, finalizer, qualifiedNameErrors(finalizer)));
   if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion')) {
     errors.push(invalidField(path, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'));
   }
-  if (!customResource) {
-    finalizers.forEach((finalizer, index) => {
-      const unknown = !finalizer.includes('/') && !standardFinalizers.has(finalizer) && qualifiedNameErrors(finalizer).length === 0;
-      if (unknown) errors.push(invalidField(`${path}[${index}]`, finalizer, 'name is neither a standard finalizer name nor is it fully qualified'));
-    });
-  }
   return errors;
+}
+
+/** Without a slash only the server's own finalizers may be named. */
+function validateShortFinalizers(value: unknown, path: string): FieldError[] {
+  return strings(value).flatMap((finalizer, index) => (finalizer.includes('/') || standardFinalizers.has(finalizer) ? []
+    : [invalidField(`${path}[${index}]`, finalizer, 'name is neither a standard finalizer name nor is it fully qualified')]));
 }
 
 function validateManagedFields(value: unknown, path: string): FieldError[] {

@@ -2,12 +2,14 @@
 // calls in pkg/apis/core/validation; paths without an index where a list is meant are upstream's.
 import { configKeyErrors, dns1123LabelErrors, dns1123SubdomainErrors, envNameErrors, httpHeaderNameErrors, inRangeErrors, maskTrailingDash, portNameErrors, portNumberErrors } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
-import { asObject, at, duplicate, entries, forbiddenField, integer, invalidAll, invalidField, isEmpty, isObject, items, notFoundField, notNegative, notSupported, objects, oneOf, required, strings, text, tooMany } from '../values.ts';
+import { asObject, at, duplicate, forbiddenField, integer, invalidAll, invalidField, isEmpty, isObject, items, notFoundField, notNegative, notSupported, objects, oneOf, required, strings, text, tooMany } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { validateFieldSelector, validateResourceFieldSelector } from './field-ref-validation.ts';
 import { protocols } from './endpoints.ts';
 import { validateResources } from './resources-validation.ts';
-import { validateProfiles } from './security-validation.ts';
+import { validateAppArmorProfile, validateSeccompProfile } from './security-validation.ts';
+import { validateDescendingPath, validateNoBacksteps } from './storage-source-validation.ts';
+import { validateWindowsOptions } from './windows-validation.ts';
 
 export interface ContainerContext {
   volumes: ReadonlyMap<string, Obj>;
@@ -15,8 +17,6 @@ export interface ContainerContext {
   gracePeriodSeconds: number;
   podRestartPolicy: string;
   hostUsers: boolean;
-  /** Pods, not templates: images may not be padded with white space. */
-  isPod: boolean;
 }
 
 const pullPolicies = ['Always', 'IfNotPresent', 'Never'] as const;
@@ -77,8 +77,11 @@ function validateValueFrom(variable: Obj, path: string): FieldError[] {
   }
   if (file) {
     given += 1;
-    for (const name of ['key', 'volumeName', 'path']) if (text(file[name]) === '') errors.push(required(`${path}.fileKeyRef.${name}`));
-    if (text(file['path']).split('/').includes('..')) errors.push(invalidField(`${path}.fileKeyRef.path`, file['path'], "must not contain '..'"));
+    const [key, volume, where] = [text(file['key']), text(file['volumeName']), text(file['path'])];
+    const here = `${path}.fileKeyRef`;
+    errors.push(...(key === '' ? [required(`${here}.key`)] : invalidAll(`${here}.key`, key, envNameErrors(key))));
+    errors.push(...(volume === '' ? [required(`${here}.volumeName`)] : invalidAll(`${here}.volumeName`, volume, dns1123LabelErrors(volume))));
+    errors.push(...(where === '' ? [required(`${here}.path`)] : validateNoBacksteps(where, `${here}.path`)));
   }
   if (given === 0) errors.push(invalidField(path, '', 'must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`'));
   else if (text(variable['value']) !== '') errors.push(invalidField(path, '', 'may not be specified when `value` is not empty'));
@@ -114,13 +117,6 @@ function validateEnvFrom(value: unknown, path: string): FieldError[] {
   });
 }
 
-function validateRelativePath(path: string, field: string): FieldError[] {
-  const errors: FieldError[] = [];
-  if (path.startsWith('/')) errors.push(invalidField(field, path, 'must be a relative path'));
-  if (path.split('/').includes('..')) errors.push(invalidField(field, path, "must not contain '..'"));
-  return errors;
-}
-
 function validateMounts(container: Obj, { volumes }: ContainerContext, path: string): FieldError[] {
   const paths = new Set<string>();
   const devices = objects(container['volumeDevices']);
@@ -131,17 +127,17 @@ function validateMounts(container: Obj, { volumes }: ContainerContext, path: str
     const errors: FieldError[] = [];
     const [name, mountPath] = [text(mount['name']), text(mount['mountPath'])];
     if (name === '') errors.push(required(`${here}.name`));
-    else if (!volumes.has(name)) errors.push(notFoundField(`${here}.name`, name));
+    if (!volumes.has(name)) errors.push(notFoundField(`${here}.name`, name));
     if (mountPath === '') errors.push(required(`${here}.mountPath`));
     if (paths.has(mountPath)) errors.push(invalidField(`${here}.mountPath`, mountPath, 'must be unique'));
     paths.add(mountPath);
     if (deviceNames.has(name)) errors.push(invalidField(`${here}.name`, name, 'must not already exist in volumeDevices'));
     if (devicePaths.has(mountPath)) errors.push(invalidField(`${here}.mountPath`, mountPath, 'must not already exist as a path in volumeDevices'));
     const [subPath, subPathExpr] = [text(mount['subPath']), text(mount['subPathExpr'])];
-    if (subPath !== '') errors.push(...validateRelativePath(subPath, `${path}.subPath`));
+    if (subPath !== '') errors.push(...validateDescendingPath(subPath, `${path}.subPath`));
     if (subPathExpr !== '') {
       if (subPath !== '') errors.push(invalidField(`${here}.subPathExpr`, subPathExpr, 'subPathExpr and subPath are mutually exclusive'));
-      errors.push(...validateRelativePath(subPathExpr, `${path}.subPathExpr`));
+      errors.push(...validateDescendingPath(subPathExpr, `${path}.subPathExpr`));
     }
     return [...errors, ...validatePropagation(mount, container, path)];
   });
@@ -164,33 +160,32 @@ function validatePropagation(mount: Obj, container: Obj, path: string): FieldErr
   return errors;
 }
 
-function validateDevices(container: Obj, { volumes, hostUsers }: ContainerContext, path: string): FieldError[] {
-  const devices = objects(container['volumeDevices']);
-  const errors: FieldError[] = devices.length > 0 && !hostUsers ? [forbiddenField(path, 'when `hostUsers` is false')] : [];
+function validateDevices(container: Obj, { volumes }: ContainerContext, path: string): FieldError[] {
   const names = new Set<string>();
   const paths = new Set<string>();
   const mounts = objects(container['volumeMounts']);
-  devices.forEach((device, index) => {
+  const mountNames = new Set(mounts.map((mount) => text(mount['name'])));
+  const mountPaths = new Set(mounts.map((mount) => text(mount['mountPath'])));
+  return objects(container['volumeDevices']).flatMap((device, index) => {
+    const errors: FieldError[] = [];
     const here = `${path}[${index}]`;
     const [name, devicePath] = [text(device['name']), text(device['devicePath'])];
+    const volume = volumes.get(name);
     if (name === '') errors.push(required(`${here}.name`));
     if (names.has(name)) errors.push(invalidField(`${here}.name`, name, 'must be unique'));
-    const volume = volumes.get(name);
-    if (name !== '' && !volume) errors.push(notFoundField(`${here}.name`, name));
-    else if (volume && !isObject(volume['persistentVolumeClaim']) && !isObject(volume['ephemeral'])) {
+    if (!volume) errors.push(notFoundField(`${here}.name`, name));
+    else if (!isObject(volume['persistentVolumeClaim']) && !isObject(volume['ephemeral'])) {
       errors.push(invalidField(`${here}.name`, name, 'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode'));
     }
     if (devicePath === '') errors.push(required(`${here}.devicePath`));
-    else if (paths.has(devicePath)) errors.push(invalidField(`${here}.devicePath`, devicePath, 'must be unique'));
+    if (paths.has(devicePath)) errors.push(invalidField(`${here}.devicePath`, devicePath, 'must be unique'));
     if (devicePath.split('/').includes('..')) errors.push(invalidField(`${here}.devicePath`, devicePath, "can not contain backsteps ('..')"));
-    else if (mounts.some((mount) => text(mount['mountPath']) === devicePath && devicePath !== '')) {
-      errors.push(invalidField(`${here}.devicePath`, devicePath, 'must not already exist as a path in volumeMounts'));
-    }
-    if (mounts.some((mount) => text(mount['name']) === name && name !== '')) errors.push(invalidField(`${here}.name`, name, 'must not already exist in volumeMounts'));
-    names.add(name);
-    paths.add(devicePath);
+    else paths.add(devicePath);
+    if (mountNames.has(name)) errors.push(invalidField(`${here}.name`, name, 'must not already exist in volumeMounts'));
+    if (mountPaths.has(devicePath)) errors.push(invalidField(`${here}.devicePath`, devicePath, 'must not already exist as a path in volumeMounts'));
+    if (name !== '') names.add(name);
+    return errors;
   });
-  return errors;
 }
 
 function validatePortOfHandler(port: unknown, path: string): FieldError[] {
@@ -268,13 +263,14 @@ function validateSecurityContext(value: unknown, hostUsers: boolean, path: strin
     errors.push(...oneOf(`${path}.procMount`, context['procMount'], ['Default', 'Unmasked']));
     if (context['procMount'] === 'Unmasked' && hostUsers) errors.push(invalidField(`${path}.procMount`, context['procMount'], '`hostUsers` must be false to use `Unmasked`'));
   }
-  errors.push(...validateProfiles(context, path));
+  errors.push(...validateSeccompProfile(context, path));
   if (context['allowPrivilegeEscalation'] === false) {
     if (context['privileged'] === true) errors.push(invalidField(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'));
     if (strings(at(context, 'capabilities', 'add')).includes('CAP_SYS_ADMIN')) {
       errors.push(invalidField(path, context, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'));
     }
   }
+  errors.push(...validateWindowsOptions(context, path), ...validateAppArmorProfile(context, path));
   return errors;
 }
 
@@ -289,18 +285,17 @@ function validateResizePolicy(container: Obj, podRestartPolicy: string, path: st
     else errors.push(...oneOf(path, resource, ['cpu', 'memory']));
     if (restart === '') errors.push(required(path));
     else errors.push(...oneOf(path, restart, ['NotRequired', 'RestartContainer']));
-    if (podRestartPolicy === 'Never' && restart === 'RestartContainer') errors.push(invalidField(path, restart, "must be 'NotRequired' when pod `restartPolicy` is 'Never'"));
+    if (podRestartPolicy === 'Never' && restart !== 'NotRequired') errors.push(invalidField(path, restart, "must be 'NotRequired' when pod `restartPolicy` is 'Never'"));
     return errors;
   });
 }
 
-function validateRestartRules(container: Obj, path: string): FieldError[] {
-  const errors: FieldError[] = [];
+export function validateRestartRules(container: Obj, path: string): FieldError[] {
   const policy = container['restartPolicy'];
-  if (policy !== undefined) errors.push(...oneOf(`${path}.restartPolicy`, policy, ['Always', 'Never', 'OnFailure']));
   const rules = objects(container['restartPolicyRules']);
-  if (rules.length === 0) return errors;
-  if (policy === undefined) errors.push(required(`${path}.restartPolicy`, 'must specify restartPolicy when restart rules are used'));
+  const errors: FieldError[] = [];
+  if (policy !== undefined) errors.push(...oneOf(`${path}.restartPolicy`, policy, ['Always', 'Never', 'OnFailure']));
+  else if (rules.length > 0) errors.push(required(`${path}.restartPolicy`, 'must specify restartPolicy when restart rules are used'));
   if (rules.length > 20) errors.push(tooMany(`${path}.restartPolicyRules`, rules.length, 20));
   rules.forEach((rule, index) => {
     const here = `${path}.restartPolicyRules[${index}]`;
@@ -324,8 +319,7 @@ export function validateContainerCommon(container: Obj, context: ContainerContex
   if (name === '') errors.push(required(`${path}.name`));
   else errors.push(...invalidAll(`${path}.name`, name, dns1123LabelErrors(name)));
   const image = text(container['image']);
-  if (image.trim() === '') errors.push(required(`${path}.image`));
-  else if (context.isPod && image !== image.trim()) errors.push(invalidField(`${path}.image`, image, 'must not have leading or trailing whitespace'));
+  if (image === '') errors.push(required(`${path}.image`));
   errors.push(...oneOf(`${path}.terminationMessagePolicy`, container['terminationMessagePolicy'], ['File', 'FallbackToLogsOnError']));
   errors.push(...validatePorts(container['ports'], `${path}.ports`));
   errors.push(...validateEnv(container['env'], `${path}.env`), ...validateEnvFrom(container['envFrom'], `${path}.envFrom`));
@@ -337,20 +331,26 @@ export function validateContainerCommon(container: Obj, context: ContainerContex
   return errors;
 }
 
-export function validateRegularContainer(container: Obj, context: ContainerContext, path: string): FieldError[] {
-  return [
-    ...validateContainerCommon(container, context, path),
-    ...validateLifecycle(container['lifecycle'], context.gracePeriodSeconds, `${path}.lifecycle`),
-    ...validateProbes(container, path),
-    ...validateRestartRules(container, path),
-  ];
+/** What only holds for pods: templates of old have images with blanks around them. */
+export function validatePadding(container: Obj, path: string): FieldError[] {
+  const image = text(container['image']);
+  return image === image.trim() ? [] : [invalidField(`${path}.image`, image, 'must not have leading or trailing whitespace')];
 }
 
-export function validateInitContainer(container: Obj, context: ContainerContext, path: string): FieldError[] {
-  const errors = [...validateContainerCommon(container, context, path), ...validateRestartRules(container, path)];
-  if (container['restartPolicy'] === 'Always') {
-    return [...errors, ...validateLifecycle(container['lifecycle'], context.gracePeriodSeconds, `${path}.lifecycle`), ...validateProbes(container, path)];
-  }
+/** What holds for containers that run with the pod: regular ones and sidecars. */
+export function validateRunning(container: Obj, context: ContainerContext, path: string): FieldError[] {
+  return [...validateLifecycle(container['lifecycle'], context.gracePeriodSeconds, `${path}.lifecycle`), ...validateProbes(container, path)];
+}
+/** An init container's rules for restarts count once it names a policy. */
+export function validateInitRestart(container: Obj, path: string): FieldError[] {
+  if (container['restartPolicy'] !== undefined) return validateRestartRules(container, path);
+  return objects(container['restartPolicyRules']).length === 0 ? [] : [required(`${path}.restartPolicy`, 'must specify restartPolicy when restart rules are used')];
+}
+
+/** What comes on top for init containers; `path` leads to the list. */
+export function validateInitOnly(container: Obj, context: ContainerContext, path: string): FieldError[] {
+  if (container['restartPolicy'] === 'Always') return validateRunning(container, context, path);
+  const errors: FieldError[] = [];
   for (const field of ['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe']) {
     if (container[field] !== undefined) errors.push(forbiddenField(`${path}.${field}`, 'may not be set for init containers without restartPolicy=Always'));
   }
@@ -362,14 +362,15 @@ export function validateInitContainer(container: Obj, context: ContainerContext,
   return errors;
 }
 
-const notEphemeral = ['ports', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle', 'resizePolicy', 'restartPolicy', 'restartPolicyRules'];
+const notEphemeral = ['ports', 'resources', 'resizePolicy', 'restartPolicy', 'restartPolicyRules', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle'];
 
-export function validateEphemeralContainer(container: Obj, context: ContainerContext, path: string): FieldError[] {
-  const errors = validateContainerCommon(container, context, path);
-  for (const field of notEphemeral) if (!isEmpty(container[field])) errors.push(forbiddenField(`${path}.${field}`, 'cannot be set for an Ephemeral Container'));
-  const resources = asObject(container['resources']) ?? {};
-  if (entries(resources).some(([, list]) => Array.isArray(list) ? list.length > 0 : entries(list).length > 0)) {
-    errors.push(forbiddenField(`${path}.resources`, 'cannot be set for an Ephemeral Container'));
+/** What ephemeral containers cannot have. */
+export function validateEphemeralOnly(container: Obj, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const field of notEphemeral) {
+    const value = container[field];
+    const given = field === 'resources' ? isObject(value) && Object.keys(value).length > 0 : Array.isArray(value) ? true : !isEmpty(value);
+    if (given) errors.push(forbiddenField(`${path}.${field}`, 'cannot be set for an Ephemeral Container'));
   }
   objects(container['volumeMounts']).forEach((mount, index) => {
     for (const field of ['subPath', 'subPathExpr']) {

@@ -8,7 +8,7 @@ import type { Obj } from '../values.ts';
 /** What `fieldPath` may name at all; which of them a place takes is its own list. */
 const known = new Set([
   'metadata.annotations', 'metadata.labels', 'metadata.name', 'metadata.namespace', 'metadata.uid', 'spec.nodeName', 'spec.restartPolicy',
-  'spec.serviceAccountName', 'spec.schedulerName', 'spec.hostNetwork', 'status.phase', 'status.hostIP', 'status.hostIPs', 'status.podIP', 'status.podIPs',
+  'spec.serviceAccountName', 'spec.schedulerName', 'status.phase', 'status.hostIP', 'status.hostIPs', 'status.podIP', 'status.podIPs',
 ]);
 
 export function validateFieldSelector(selector: Obj, allowed: readonly string[], path: string): FieldError[] {

@@ -1,9 +1,10 @@
 // Defaults of pods and pod templates, and the canonical form of the quantities in them. They run on everything that is
 // decoded, templates included; what only Pods get is in defaultPod. Upstream: pkg/apis/core/v1/defaults.go.
-import { addQuantities, canonicalQuantity, formatQuantity, parseQuantity, roundUpToMilli } from '#machinery/api/quantity.ts';
-import type { Quantity } from '#machinery/api/quantity.ts';
+import { canonicalQuantity, formatQuantity, parseQuantity, roundUpToMilli } from '#machinery/api/quantity.ts';
 import { asObject, at, isEmpty, isObject, need, objects, setEmpty, setMissing, text } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { containersLimit, containersRequest } from './pod-resources.ts';
+import { isHugePages } from './resource-names.ts';
 
 /** Quantities of a resource list in canonical form, nothing finer than milli. Throws QuantityError for what is none. */
 export function defaultResourceList(list: unknown): void {
@@ -21,10 +22,11 @@ export function defaultResources(resources: unknown): void {
 }
 
 const imageShape = /^(?:(?:[a-zA-Z0-9.-]+|\[[a-fA-F0-9:]+\])(?::[0-9]+)?\/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*(?::(\w[\w.-]{0,127}))?(@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$/;
+const maxImageName = 255;
 /** Always for `latest`, said or meant; IfNotPresent for other tags, digests and what is no image name. */
 export function pullPolicyOf(image: string): 'Always' | 'IfNotPresent' {
   const match = image.length > 4096 ? null : imageShape.exec(image);
-  if (!match) return 'IfNotPresent';
+  if (!match || image.length - (match[1]?.length ?? 0) - (match[2]?.length ?? 0) > maxImageName) return 'IfNotPresent';
   return match[1] === 'latest' || (match[1] === undefined && match[2] === undefined) ? 'Always' : 'IfNotPresent';
 }
 
@@ -72,7 +74,10 @@ function defaultContainer(container: Obj): void {
   defaultHttpGet(at(container, 'lifecycle', 'preStop', 'httpGet'));
   // Upstream's gate ContainerStopSignals is off: the field is dropped.
   const lifecycle = asObject(container['lifecycle']);
-  if (lifecycle) delete lifecycle['stopSignal'];
+  if (lifecycle && 'stopSignal' in lifecycle) {
+    delete lifecycle['stopSignal'];
+    if (Object.keys(lifecycle).length === 0) delete container['lifecycle'];
+  }
   setMissing(container, 'resources', {});
   defaultResources(container['resources']);
 }
@@ -111,6 +116,9 @@ export function defaultVolumeSource(name: string, source: Obj): void {
       setMissing(source, 'defaultMode', mode);
       for (const projection of objects(source['sources'])) {
         defaultItems(asObject(projection['downwardAPI']));
+        // Upstream's gates ClusterTrustBundleProjection and PodCertificateRequest are off: the sources are dropped.
+        delete projection['clusterTrustBundle'];
+        delete projection['podCertificate'];
         const token = asObject(projection['serviceAccountToken']);
         if (token) setMissing(token, 'expirationSeconds', 3600);
       }
@@ -160,6 +168,8 @@ export function defaultPodSpec(value: unknown): void {
   setMissing(spec, 'terminationGracePeriodSeconds', 30);
   setEmpty(spec, 'schedulerName', 'default-scheduler');
   tieServiceAccount(spec);
+  // Upstream's gate GenericWorkload is off.
+  delete spec['schedulingGroup'];
   for (const list of ['containers', 'initContainers', 'ephemeralContainers']) objects(spec[list]).forEach(defaultContainer);
   objects(spec['volumes']).forEach(defaultVolume);
   defaultResourceList(spec['overhead']);
@@ -184,6 +194,8 @@ export function defaultPod(pod: Obj): void {
   }
   setMissing(spec, 'enableServiceLinks', true);
   defaultPodSpec(spec);
+  // Templates keep what is negative.
+  if (Number(spec['terminationGracePeriodSeconds']) < 0) spec['terminationGracePeriodSeconds'] = 1;
   defaultPodLevelResources(spec);
   setMissing(pod, 'status', {});
   for (const field of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses']) {
@@ -201,38 +213,30 @@ function requestFromLimits(resources: Obj | undefined): void {
   for (const name in limits) setMissing(requests, name, limits[name]);
 }
 
-/** Requests of a pod whose spec.resources has limits: what the containers ask for in sum, else the limit. */
+/** Of a pod whose spec.resources says something: limits of huge pages and requests are what the containers ask for in sum, requests else the limit. */
 function defaultPodLevelResources(spec: Obj): void {
   const resources = asObject(spec['resources']);
-  const limits = asObject(resources?.['limits']);
-  if (!resources || !limits || isEmpty(Object.keys(limits))) return;
-  const requests = need(resources, 'requests');
-  for (const name in limits) {
-    if (name !== 'cpu' && name !== 'memory') {
-      setMissing(requests, name, limits[name]);
-      continue;
+  if (!resources) return;
+  const isGiven = (list: unknown): boolean => isObject(list) && Object.keys(list).length > 0;
+  if (isGiven(resources['limits']) || isGiven(resources['requests'])) {
+    for (const name of resourcesOf(spec, 'limits')) {
+      if (!isHugePages(name) || at(resources, 'requests', name) !== undefined) continue;
+      const sum = containersLimit(spec, name);
+      if (sum) setMissing(need(resources, 'limits'), name, formatQuantity(sum));
     }
-    const sum = containersRequest(spec, name);
-    setMissing(requests, name, sum === undefined ? limits[name] : formatQuantity(sum));
   }
+  const limits = asObject(resources['limits']);
+  if (!limits || !isGiven(limits)) return;
+  const requests = asObject(resources['requests']) ?? {};
+  for (const name of resourcesOf(spec, 'requests')) {
+    const sum = name === 'cpu' || name === 'memory' ? containersRequest(spec, name) : undefined;
+    if (sum) setMissing(requests, name, formatQuantity(sum));
+  }
+  for (const name in limits) if (name === 'cpu' || name === 'memory' || isHugePages(name)) setMissing(requests, name, limits[name]);
+  if (isGiven(requests)) resources['requests'] = requests;
 }
-
-/** As the scheduler counts: containers and sidecars add up, an init container needs its own beside the sidecars before it. */
-export function containersRequest(spec: Obj, name: string): Quantity | undefined {
-  const requestOf = (container: Obj): Quantity | undefined => {
-    const value = at(container, 'resources', 'requests', name);
-    return typeof value === 'string' || typeof value === 'number' ? parseQuantity(value) : undefined;
-  };
-  const plus = (a: Quantity | undefined, b: Quantity | undefined): Quantity | undefined => (a && b ? addQuantities(a, b) : a ?? b);
-  let sum = objects(spec['containers']).map(requestOf).reduce<Quantity | undefined>(plus, undefined);
-  let sidecars: Quantity | undefined;
-  let most: Quantity | undefined;
-  for (const container of objects(spec['initContainers'])) {
-    const request = requestOf(container);
-    const needed = plus(sidecars, request);
-    if (needed && (!most || needed.nanos > most.nanos)) most = needed;
-    if (container['restartPolicy'] === 'Always') sidecars = needed;
-  }
-  sum = plus(sum, sidecars);
-  return most && (!sum || most.nanos > sum.nanos) ? most : sum;
+/** Every resource that a container names in the list. */
+function resourcesOf(spec: Obj, list: 'requests' | 'limits'): Set<string> {
+  const containers = [...objects(spec['containers']), ...objects(spec['initContainers'])];
+  return new Set(containers.flatMap((container) => Object.keys(asObject(at(container, 'resources', list)) ?? {})));
 }

@@ -2,7 +2,7 @@
 import { dns1123LabelErrors, dns1123SubdomainErrors, labelValueErrors, qualifiedNameErrors } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { validateLabelSelector } from '../meta.ts';
-import { asObject, at, entries, forbiddenField, integer, invalidAll, invalidField, isObject, items, notSupported, objects, oneOf, required, strings, text } from '../values.ts';
+import { asObject, at, entries, forbiddenField, integer, invalidAll, invalidField, items, notSupported, objects, oneOf, required, strings, text } from '../values.ts';
 import type { Obj } from '../values.ts';
 
 const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'] as const;
@@ -28,6 +28,8 @@ export function validateTolerations(list: readonly Obj[], path: string): FieldEr
       case 'Exists':
         if (value !== '') errors.push(invalidField(`${here}.operator`, value, "value must be empty when `operator` is 'Exists'"));
         break;
+      // Numbers are compared behind a gate that is off.
+      case 'Lt': case 'Gt': errors.push(notSupported(`${here}.operator`, operator, ['Equal', 'Exists', 'Lt', 'Gt'])); break;
       default: errors.push(notSupported(`${here}.operator`, operator, ['Equal', 'Exists']));
     }
     if (effect !== '') errors.push(...oneOf(`${here}.effect`, effect, effects));
@@ -84,11 +86,7 @@ function validateWeight(weighted: Obj, path: string): FieldError[] {
 function validatePodTerm(term: Obj, path: string): FieldError[] {
   const errors = [...validateLabelSelector(term['labelSelector'], `${path}.labelSelector`), ...validateLabelSelector(term['namespaceSelector'], `${path}.namespaceSelector`)];
   for (const namespace of strings(term['namespaces'])) errors.push(...invalidAll(`${path}.namespace`, namespace, dns1123LabelErrors(namespace)));
-  errors.push(...validateLabelKeys(term, ['matchLabelKeys', 'mismatchLabelKeys'], path));
-  const mismatched = new Set(strings(term['mismatchLabelKeys']));
-  strings(term['matchLabelKeys']).forEach((key, index) => {
-    if (mismatched.has(key)) errors.push(invalidField(`${path}.matchLabelKeys[${index}]`, key, 'exists in both matchLabelKeys and mismatchLabelKeys'));
-  });
+  errors.push(...validateLabelKeys(term, path));
   const topologyKey = text(term['topologyKey']);
   if (topologyKey === '') errors.push(required(`${path}.topologyKey`, 'can not be empty'));
   errors.push(...invalidAll(`${path}.topologyKey`, topologyKey, qualifiedNameErrors(topologyKey)));
@@ -96,20 +94,25 @@ function validatePodTerm(term: Obj, path: string): FieldError[] {
 }
 
 /** The server has added each key to the selector once itself; a second time means the client named it as well. */
-function validateLabelKeys(term: Obj, fields: readonly string[], path: string): FieldError[] {
+function validateLabelKeys(term: Obj, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const selector = asObject(term['labelSelector']);
-  const uses = new Map<string, number>();
-  for (const [key] of entries(selector?.['matchLabels'])) uses.set(key, (uses.get(key) ?? 0) + 1);
-  for (const expression of objects(selector?.['matchExpressions'])) uses.set(text(expression['key']), (uses.get(text(expression['key'])) ?? 0) + 1);
-  for (const field of fields) {
+  for (const field of ['matchLabelKeys', 'mismatchLabelKeys']) {
     const keys = strings(term[field]);
     if (keys.length > 0 && !selector) errors.push(forbiddenField(`${path}.${field}`, 'must not be specified when labelSelector is not set'));
-    keys.forEach((key, index) => {
-      errors.push(...invalidAll(`${path}.${field}[${index}]`, key, qualifiedNameErrors(key)));
-      if ((uses.get(key) ?? 0) > 1) errors.push(invalidField(`${path}[${index}]`, key, `exists in both ${field} and labelSelector`));
-    });
+    else keys.forEach((key, index) => errors.push(...invalidAll(`${path}.${field}[${index}]`, key, qualifiedNameErrors(key))));
   }
+  const matched = strings(term['matchLabelKeys']);
+  const seen = new Set(entries(selector?.['matchLabels']).map(([key]) => key));
+  for (const expression of objects(selector?.['matchExpressions'])) {
+    const key = text(expression['key']);
+    if (seen.has(key) && matched.includes(key)) errors.push(invalidField(`${path}[${matched.lastIndexOf(key)}]`, key, 'exists in both matchLabelKeys and labelSelector'));
+    seen.add(key);
+  }
+  const mismatched = new Set(strings(term['mismatchLabelKeys']));
+  matched.forEach((key, index) => {
+    if (mismatched.has(key)) errors.push(invalidField(`${path}.matchLabelKeys[${index}]`, key, 'exists in both matchLabelKeys and mismatchLabelKeys'));
+  });
   return errors;
 }
 
@@ -142,32 +145,29 @@ export function validateAffinity(value: unknown, path: string): FieldError[] {
 }
 
 export function validateTopologySpread(value: unknown, path: string): FieldError[] {
-  const seen = new Set<string>();
-  return objects(value).flatMap((constraint, index) => {
+  const constraints = objects(value);
+  return constraints.flatMap((constraint, index) => {
     const here = `${path}[${index}]`;
-    const errors: FieldError[] = [];
-    const skew = integer(constraint['maxSkew']) ?? 0;
+    const errors = positive(`${here}.maxSkew`, integer(constraint['maxSkew']) ?? 0);
     const [key, action] = [text(constraint['topologyKey']), text(constraint['whenUnsatisfiable'])];
-    if (skew <= 0) errors.push(invalidField(`${here}.maxSkew`, skew, 'must be greater than zero'));
     if (key === '') errors.push(required(`${here}.topologyKey`, 'can not be empty'));
     errors.push(...oneOf(`${here}.whenUnsatisfiable`, action, ['DoNotSchedule', 'ScheduleAnyway']));
-    const pair = `{${key}, ${action}}`;
-    if (seen.has(pair)) errors.push({ type: 'Duplicate', field: `${here}.{topologyKey, whenUnsatisfiable}`, value: pair });
-    seen.add(pair);
+    const again = constraints.slice(index + 1).some((other) => text(other['topologyKey']) === key && text(other['whenUnsatisfiable']) === action);
+    if (again) errors.push({ type: 'Duplicate', field: `${here}.{topologyKey, whenUnsatisfiable}`, value: `{${key}, ${action}}` });
     const domains = constraint['minDomains'];
     if (typeof domains === 'number') {
-      if (domains <= 0) errors.push(invalidField(`${here}.minDomains`, domains, 'must be greater than zero'));
-      else if (action !== 'DoNotSchedule') {
-        errors.push(invalidField(`${here}.minDomains`, domains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`));
-      }
+      errors.push(...positive(`${here}.minDomains`, domains));
+      if (action !== 'DoNotSchedule') errors.push(invalidField(`${here}.minDomains`, domains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`));
     }
     for (const field of ['nodeAffinityPolicy', 'nodeTaintsPolicy']) {
       if (constraint[field] !== undefined) errors.push(...oneOf(`${here}.${field}`, constraint[field], ['Honor', 'Ignore']));
     }
-    errors.push(...validateLabelKeys(constraint, ['matchLabelKeys'], here));
-    if (isObject(constraint['labelSelector'])) errors.push(...validateLabelSelector(constraint['labelSelector'], `${here}.labelSelector`));
-    return errors;
+    errors.push(...validateLabelKeys({ matchLabelKeys: constraint['matchLabelKeys'], labelSelector: constraint['labelSelector'] }, here));
+    return [...errors, ...validateLabelSelector(constraint['labelSelector'], `${here}.labelSelector`)];
   });
+}
+function positive(field: string, value: number): FieldError[] {
+  return value > 0 ? [] : [invalidField(field, value, 'must be greater than zero')];
 }
 
 export function validateSchedulingGates(value: unknown, path: string): FieldError[] {

@@ -3,15 +3,18 @@ import { rfc3339 } from '#machinery/base/clock.ts';
 import { dns1123LabelErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { conflict } from '#machinery/api/status.ts';
-import { basicStrategy, keepField, keepStatus } from '../basic.ts';
+import { basicStrategy, keepField, keepStatus, setFirstGeneration } from '../basic.ts';
 import { nameIsSubdomain } from '../meta.ts';
 import type { Strategy } from '../resource.ts';
-import { asObject, at, integer, isEmpty, items, need, objects, same, strings, text } from '../values.ts';
+import { asObject, at, integer, isEmpty, isObject, items, need, objects, same, strings, text } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { appArmorPrefix } from './pod-annotation-validation.ts';
+import { containersWithPath } from './pod-containers.ts';
 import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-qos.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts';
 import { validatePod, validateEphemeralContainersUpdate } from './pod-validation.ts';
+import { validateAppArmorProfile } from './security-validation.ts';
 
 export interface BindingTarget {
   nodeName: string;
@@ -48,7 +51,8 @@ export function setPodCondition(status: Obj, condition: { type: string; status: 
 }
 
 function initialStatus(pod: KubeObject, now: number): Obj {
-  const status: Obj = { phase: 'Pending', qosClass: qosClassOf(pod) };
+  // A class that the client names is kept, as upstream does.
+  const status: Obj = { phase: 'Pending', qosClass: text(at(pod, 'status', 'qosClass')) || qosClassOf(pod) };
   if (items(at(pod, 'spec', 'schedulingGates')).length > 0) {
     status['conditions'] = [{
       type: 'PodScheduled', status: 'False', lastProbeTime: null, lastTransitionTime: rfc3339(now), reason: 'SchedulingGated',
@@ -82,6 +86,26 @@ function mergeLabelKeys(pod: KubeObject): void {
     }
   }
   for (const constraint of objects(at(pod, 'spec', 'topologySpreadConstraints'))) add(constraint, 'matchLabelKeys', 'In');
+}
+
+/** Profiles that a container's old annotation names and its field does not. */
+function moveAppArmor(pod: KubeObject): void {
+  const spec = need(pod, 'spec');
+  const annotations = pod.metadata?.annotations;
+  if (!annotations || at(spec, 'os', 'name') === 'windows') return;
+  for (const [container] of containersWithPath(spec, '')) {
+    const annotation = annotations[`${appArmorPrefix}${text(container['name'])}`];
+    if (annotation === undefined || isObject(at(container, 'securityContext', 'appArmorProfile'))) continue;
+    const profile = profileOf(annotation);
+    if (profile && validateAppArmorProfile({ appArmorProfile: profile }, '').length === 0 && !same(profile, at(spec, 'securityContext', 'appArmorProfile'))) {
+      need(container, 'securityContext')['appArmorProfile'] = profile;
+    }
+  }
+}
+function profileOf(annotation: string): Obj | undefined {
+  if (annotation === 'unconfined') return { type: 'Unconfined' };
+  if (annotation === 'runtime/default') return { type: 'RuntimeDefault' };
+  return annotation.startsWith('localhost/') ? { type: 'Localhost', localhostProfile: annotation.slice('localhost/'.length) } : undefined;
 }
 
 /** Old kubelets drop these; what was known stays known. */
@@ -147,9 +171,10 @@ export const podStrategy: Strategy = {
     if (status) writeUnsetTimes(status);
   },
   prepareForCreate(object, context) {
-    basic.prepareForCreate?.(object, context);
+    setFirstGeneration(object, 'spec');
     object['status'] = initialStatus(object, context.now);
     mergeLabelKeys(object);
+    moveAppArmor(object);
   },
   validate: validatePod,
   validateUpdate: validatePodUpdate,

@@ -90,7 +90,7 @@ function validateEphemeral(source: Obj, path: string, podName: string, volumeNam
   else {
     const [meta, here] = [asObject(template['metadata']) ?? {}, `${path}.volumeClaimTemplate.metadata`];
     errors.push(...validateAnnotations(meta['annotations'], `${here}.annotations`), ...validateLabels(meta['labels'], `${here}.labels`));
-    for (const field of forbiddenMeta) if (!isEmpty(meta[field])) errors.push(forbiddenField(`${here}.${field}`, 'cannot be set'));
+    for (const field of forbiddenMeta) if (!isEmpty(meta[field])) errors.push(forbiddenField(`${here}.${field === 'uid' ? 'uID' : field}`, 'cannot be set'));
     errors.push(...validateClaimSpec(asObject(template['spec']) ?? {}, `${path}.volumeClaimTemplate.spec`));
   }
   if (podName !== '' && volumeName !== '') {
