@@ -27,15 +27,20 @@ export function conform(object: object, type: Type): Findings {
   return state;
 }
 
-/** Members of all objects in a value. */
-export function countMembers(value: unknown): number {
+/** Nesting that everything behind this can still walk through on its stack; no object has a tenth of it. */
+const maxDepth = 1000;
+const tooDeep = (): RangeError => new RangeError('exceeded max depth');
+
+/** Members of all objects in a value. Throws RangeError for what is nested too deep. */
+export function countMembers(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0;
+  if (depth > maxDepth) throw tooDeep();
   let count = 0;
   if (Array.isArray(value)) {
-    for (const item of value) count += countMembers(item);
+    for (const item of value) count += countMembers(item, depth + 1);
     return count;
   }
-  for (const key in value) count += 1 + countMembers((value as JsonObject)[key]);
+  for (const key in value) count += 1 + countMembers((value as JsonObject)[key], depth + 1);
   return count;
 }
 
@@ -72,6 +77,7 @@ function planOf(type: Type): Plan {
 }
 
 function struct(object: JsonObject, plan: Plan, state: State): void {
+  if (state.path.length > maxDepth) throw tooDeep();
   for (const key in object) {
     state.members += 1;
     const value = object[key];

@@ -28,7 +28,7 @@ export interface Decoded {
 
 /** Throws 400 in upstream's words. The object is new, holds only what its type knows, and has apiVersion and kind. */
 export async function decodeBody({ bytes, format, fieldValidation, expected, type }: DecodeRequest): Promise<Decoded> {
-  const parsed = format === 'json' ? parseJson(bytes, expected) : await parseYaml(bytes, expected);
+  const parsed = format === 'json' ? parseJson(bytes, expected) : await readYaml(bytes, expected);
   const { object, givenKind, givenVersion } = expectKind(parsed.value, bytes, expected);
   const refuse = (why: string): StatusError =>
     badRequest(`${givenKind} in version ${JSON.stringify(givenVersion)} cannot be handled as a ${expected.kind}: ${why}`);
@@ -91,29 +91,15 @@ function parseJson(bytes: Buffer, expected: ExpectedKind): Parsed {
   }
 }
 
-/** YAML as upstream's library reads it: yes, no, on and off are booleans, 0644 is octal, times stay text. */
-async function parseYaml(bytes: Buffer, expected: ExpectedKind): Promise<Parsed> {
-  const { parseAllDocuments, LineCounter } = await import('yaml');
-  const lines = new LineCounter();
-  const documents = parseAllDocuments(bytes.toString(), {
-    version: '1.1', merge: true, lineCounter: lines, prettyErrors: false,
-    customTags: (tags) => tags.filter((tag) => typeof tag === 'string' || (tag.tag !== 'tag:yaml.org,2002:timestamp' && tag.format !== 'TIME')),
-  });
-  // Upstream reads the first document only.
-  const [document] = documents;
-  if (!document || !('errors' in document)) return { value: null, problems: [] };
-  const problems: string[] = [];
-  for (const error of document.errors) {
-    const { line } = lines.linePos(error.pos[0]);
-    if (error.code !== 'DUPLICATE_KEY') throw unrecognized(`error converting YAML to JSON: yaml: line ${line}: ${error.message}`, bytes, expected);
-    const key = /^[^\s:]+/.exec(bytes.toString().slice(error.pos[0]))?.[0].replaceAll(/^["']|["']$/g, '') ?? '';
-    problems.push(`  line ${line}: key ${JSON.stringify(key)} already set in map`);
-  }
+async function readYaml(bytes: Buffer, expected: ExpectedKind): Promise<Parsed> {
+  const { parseYaml, YamlError } = await import('./yaml.ts');
   try {
-    const value: unknown = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 100 })) ?? 'null');
-    return { value, problems: problems.length > 0 ? [`yaml: unmarshal errors:\n${problems.join('\n')}`] : [] };
+    const { value, duplicates } = await parseYaml(bytes);
+    const lines = duplicates.map(({ line, key }) => `  line ${line}: key ${JSON.stringify(key)} already set in map`);
+    return { value, problems: lines.length > 0 ? [`yaml: unmarshal errors:\n${lines.join('\n')}`] : [] };
   } catch (error) {
-    throw unrecognized(`error converting YAML to JSON: yaml: ${error instanceof Error ? error.message : String(error)}`, bytes, expected);
+    if (error instanceof YamlError) throw unrecognized(`error converting YAML to JSON: ${error.message}`, bytes, expected);
+    throw error;
   }
 }
 
@@ -155,8 +141,13 @@ function unrecognized(why: string, bytes: Buffer, expected: ExpectedKind): Statu
   return badRequest(`the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summary})`);
 }
 
+/** Throws 400 when a value is nested deeper than anything that is real. */
+export function checkDepth(value: unknown): void {
+  shallow(() => countMembers(value));
+}
+
 /** Nesting that no stack can hold is the client's mistake. */
-function shallow<T>(work: () => T): T {
+export function shallow<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {

@@ -255,9 +255,11 @@ export async function readPatch(request: ApiRequest, kind = kindOf(request.serve
   const type = contentType as PatchType; // one of the list
   const raw = await readBody(context.request);
   const options = writeOptions(context.query, 'PatchOptions');
+  const decoding = await import('../decoding/decode.ts');
   let body: unknown;
   try {
     body = parseJson(raw.toString());
+    decoding.checkDepth(body);
   } catch (error) {
     throw badRequest(`error decoding patch: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -274,11 +276,13 @@ export async function readPatch(request: ApiRequest, kind = kindOf(request.serve
   return {
     options,
     async apply(current) {
-      const object = patched(current);
-      if (!schemaType) return object;
-      const { conformPatched } = await import('../decoding/decode.ts');
+      const object = decoding.shallow(() => patched(current)); // copies of copies may be deeper than what they were made of
+      if (!schemaType) {
+        decoding.checkDepth(object);
+        return object;
+      }
       const shown = (): string => (type === 'application/strategic-merge-patch+json' ? raw.toString() : JSON.stringify(object));
-      const { warnings } = conformPatched({ object, type: schemaType, fieldValidation: options.fieldValidation, shown, patch: raw });
+      const { warnings } = decoding.conformPatched({ object, type: schemaType, fieldValidation: options.fieldValidation, shown, patch: raw });
       for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
       return object;
     },

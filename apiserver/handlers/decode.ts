@@ -7,17 +7,18 @@ import type { Writable } from './store.ts';
 
 /** A body to a value; throws 400. */
 export async function parseBody(body: Buffer, format: BodyFormat): Promise<unknown> {
-  if (format === 'protobuf') return parseProtobuf(body);
-  const text = body.toString();
-  if (format === 'json') return parseJson(text);
-  const { parseDocument } = await import('yaml');
-  const document = parseDocument(text, { version: '1.1', merge: true, uniqueKeys: false });
-  const [problem] = document.errors;
-  if (problem) throw badRequest(`error parsing YAML: ${problem.message.split('\n', 1)[0] ?? ''}`);
+  const value = format === 'protobuf' ? await parseProtobuf(body) : format === 'json' ? parseJson(body.toString()) : await readYaml(body);
+  (await import('../decoding/decode.ts')).checkDepth(value);
+  return value;
+}
+
+async function readYaml(body: Buffer): Promise<unknown> {
+  const { parseYaml, YamlError } = await import('../decoding/yaml.ts');
   try {
-    return document.toJS({ maxAliasCount: 100 });
+    return (await parseYaml(body)).value;
   } catch (error) {
-    throw badRequest(`error converting YAML to JSON: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof YamlError) throw badRequest(`error converting YAML to JSON: ${error.message}`);
+    throw error;
   }
 }
 

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import protobuf from 'protobufjs/minimal.js';
 import type { KubeObject } from '../api/object.ts';
 import { parseApiVersion } from '../api/object.ts';
+import { canonicalQuantity } from '../api/quantity.ts';
 
 const { Reader, Writer } = protobuf;
 type Reader = InstanceType<typeof Reader>;
@@ -81,6 +82,7 @@ export function createProtobufCodec(table: Table): ProtobufCodec {
         reader.skipType(tag & 7);
         continue;
       }
+      if ((tag & 7) !== wireType(field) && !(field.label === 'repeated' && (tag & 7) === 2)) throw new ProtobufError(`proto: wrong wireType = ${tag & 7} for field ${field.name}`);
       if (field.label === 'map') {
         const [key, value] = decodeEntry(reader, field);
         if (typeof into[field.name] !== 'object') into[field.name] = {};
@@ -234,6 +236,11 @@ function packageOf(group: string, version: string): string | undefined {
 
 const scalars: ReadonlySet<string> = new Set(['string', 'bytes', 'bool', 'int32', 'int64', 'double']);
 
+function wireType({ scalar: isScalar, type, label }: Field): number {
+  if (!isScalar || label === 'map' || type === 'string' || type === 'bytes') return 2;
+  return type === 'double' ? 1 : 0;
+}
+
 function scalar(reader: Reader, type: string): unknown {
   switch (type) {
     case 'string': return reader.string();
@@ -304,7 +311,7 @@ const specials: Readonly<Record<string, Special | undefined>> = Object.fromEntri
   [`${meta}.FieldsV1`, json],
   [`${meta}.Verbs`, items],
   ['k8s.io.apimachinery.pkg.runtime.RawExtension', json],
-  ['k8s.io.apimachinery.pkg.api.resource.Quantity', { decode: (inner: Json) => inner.string ?? '0', encode: (value: unknown) => ({ string: String(value ?? '0') }) }],
+  ['k8s.io.apimachinery.pkg.api.resource.Quantity', { decode: (inner: Json) => decodeQuantity(String(inner.string ?? '0')), encode: (value: unknown) => ({ string: String(value ?? '0') }) }],
   ['k8s.io.apimachinery.pkg.util.intstr.IntOrString', {
     decode: (inner: Json) => (inner.type === 1 ? inner.strVal ?? '' : inner.intVal ?? 0),
     encode: (value: unknown) => (typeof value === 'string' ? { type: 1, intVal: 0, strVal: value } : { type: 0, intVal: value ?? 0, strVal: '' }),
@@ -323,6 +330,11 @@ const specials: Readonly<Record<string, Special | undefined>> = Object.fromEntri
     ];
   }),
 ]) as Record<string, Special>;
+
+/** Canonical, as everything that is read. */
+function decodeQuantity(text: string): string {
+  return /^(?:0|[1-9]\d{0,2}(?:m|k|M|G|Ki|Mi|Gi)?)$/.test(text) ? text : canonicalQuantity(text);
+}
 
 /** Go's time.Duration text to nanoseconds. */
 function parseDuration(text: string): number {

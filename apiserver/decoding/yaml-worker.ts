@@ -1,0 +1,51 @@
+// Reads YAML in a thread of its own, started by yaml.ts. As upstream's library: version 1.1 (yes, no, on and off are booleans, 0644 is
+// octal), times stay text, only the first document counts, members that are there twice are told.
+import { parentPort } from 'node:worker_threads';
+import { isMap, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
+import type { Document, ParsedNode } from 'yaml';
+
+export interface Question { id: number; text: string }
+export type Answer = { id: number } & ({ json: string; duplicates: { line: number; key: string }[] } | { error: string });
+
+const maxDuplicates = 100;
+
+function read(text: string): { json: string; duplicates: { line: number; key: string }[] } | { error: string } {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, {
+    // The library's own search for duplicates takes quadratic time.
+    version: '1.1', merge: true, uniqueKeys: false, lineCounter: lines, prettyErrors: false,
+    customTags: (tags) => tags.filter((tag) => typeof tag === 'string' || (tag.tag !== 'tag:yaml.org,2002:timestamp' && tag.format !== 'TIME')),
+  });
+  const [document] = documents;
+  if (!document || !('errors' in document)) return { json: 'null', duplicates: [] };
+  const [problem] = document.errors;
+  if (problem) return { error: `yaml: line ${lines.linePos(problem.pos[0]).line}: ${problem.message}` };
+  return { json: JSON.stringify(document.toJS({ maxAliasCount: 100 })) ?? 'null', duplicates: duplicatesIn(document, lines) };
+}
+
+function duplicatesIn(document: Document.Parsed<ParsedNode>, lines: LineCounter): { line: number; key: string }[] {
+  const found: { line: number; key: string }[] = [];
+  visit(document, {
+    Map(_, node) {
+      if (!isMap(node)) return;
+      const seen = new Set<unknown>();
+      for (const { key } of node.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value) && found.length < maxDuplicates) found.push({ line: lines.linePos(key.range?.[0] ?? 0).line, key: String(key.value) });
+        seen.add(key.value);
+      }
+    },
+  });
+  return found;
+}
+
+parentPort?.on('message', ({ id, text }: Question) => {
+  let answer: Answer;
+  try {
+    answer = { id, ...read(text) };
+  } catch (error) {
+    // Aliases that expand without measure, nesting that no stack can hold.
+    answer = { id, error: `yaml: ${error instanceof ReferenceError ? 'document contains excessive aliasing' : error instanceof RangeError ? 'exceeded max depth' : String(error)}` };
+  }
+  parentPort?.postMessage(answer);
+});
