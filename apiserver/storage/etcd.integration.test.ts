@@ -1,73 +1,13 @@
 // The external engine against a real etcd: the common contract, and what happens when etcd is killed, stopped or away.
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { eventually } from '#machinery/base/abort.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { openEtcd } from './etcd.ts';
 import { CompactedError, StorageUnavailableError, type Storage, type StorageEvent } from './storage.ts';
 import { collect, describeStorage, rejection } from './suite.ts';
+import { Etcd, etcdBinary as binary, freePort, isEtcdInstalled as isInstalled } from './testing-etcd.ts';
 import { createWatchCache } from './watch-cache.ts';
-
-const binary = process.env.ETCD ?? 'etcd';
-const isInstalled = spawnSync(binary, ['--version']).status === 0;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo; // a TCP server has one
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-class Etcd {
-  readonly folder = mkdtempSync(join(tmpdir(), 'proa-etcd-'));
-  url = '';
-  #peer = '';
-  #child: ChildProcess | undefined;
-
-  async start(): Promise<void> {
-    if (this.url === '') {
-      this.url = `http://127.0.0.1:${await freePort()}`;
-      this.#peer = `http://127.0.0.1:${await freePort()}`;
-    }
-    this.#child = spawn(
-      binary,
-      ['--name=t', `--data-dir=${this.folder}`, `--listen-client-urls=${this.url}`, `--advertise-client-urls=${this.url}`, `--listen-peer-urls=${this.#peer}`, `--initial-advertise-peer-urls=${this.#peer}`, `--initial-cluster=t=${this.#peer}`, '--log-level=error'],
-      { stdio: 'ignore' },
-    );
-    await eventually(AbortSignal.timeout(20_000), async () => {
-      try {
-        const answer = await fetch(`${this.url}/health`, { signal: AbortSignal.timeout(500) });
-        return answer.ok && (await answer.text()).includes('true');
-      } catch {
-        return false; // not yet
-      }
-    });
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.#child?.kill(name);
-  }
-
-  async kill(): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (!child || child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
-    await gone;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-    rmSync(this.folder, { recursive: true, force: true });
-  }
-}
 
 async function write(storage: Storage, key: string, text: string, expected = 0n): Promise<bigint> {
   const result = await storage.put(key, Buffer.from(text), { expected });
