@@ -12,7 +12,7 @@ import type { Storage, StoredValue } from './storage.ts';
 export const sqliteRevisionGap = 1_000_000_000n;
 export const etcdRevisionGap = 20_000n;
 /** More empty writes than this would take too long. */
-const longestClimb = 5_000_000n;
+const longestClimb = 2_000_000n;
 const parallelWrites = 128;
 
 export interface RestoreOptions {
