@@ -1,4 +1,5 @@
 // Every soak run, in the order in which they are listed.
+import { etcdFaults } from './etcd-faults.ts';
 import type { Soak } from './soak.ts';
 import { sqliteFaults } from './sqlite-faults.ts';
 import { sqliteKill } from './sqlite-kill.ts';
@@ -6,4 +7,5 @@ import { sqliteKill } from './sqlite-kill.ts';
 export const soaks: readonly Soak[] = [
   sqliteKill,
   sqliteFaults,
+  etcdFaults,
 ];

@@ -179,11 +179,12 @@ class EtcdStorage implements Storage {
     let awaySince: number | undefined;
     yield { events: [], revision: position };
     while (!signal.aborted) {
+      const watched = this.#active;
       try {
         for await (const batch of this.#watchOnce(prefix, position, signal)) {
+          if (batch.revision > position) backoff.reset();
           position = batch.revision;
           awaySince = undefined;
-          backoff.reset();
           yield batch;
         }
       } catch (error) {
@@ -194,7 +195,7 @@ class EtcdStorage implements Storage {
         if (awaySince === undefined) this.#log.warn('watch of etcd was interrupted; going on', { position, reason: known.message });
         awaySince ??= Date.now();
         if (Date.now() - awaySince > watchAwayMs || error instanceof WatchRefusedError) throw known;
-        this.#nextServer();
+        this.#leave(watched);
         await sleep(backoff.nextMs(), signal).catch(() => undefined); // the loop looks at the signal
       }
     }
@@ -265,18 +266,20 @@ class EtcdStorage implements Storage {
   /** `repeatable`: doing it twice is as good as once. Other calls are tried again only when they cannot have arrived. */
   async #call<T>(what: string, repeatable: boolean, work: (client: Etcd3, options: CallOptions) => Promise<T>): Promise<T> {
     const startedAt = Date.now();
+    const backoff = createBackoff({ baseMs: 50, maxMs: 500, jitter: 0.2 });
     for (;;) {
       if (this.#closing.signal.aborted) throw this.#closed();
+      const asked = this.#active;
       try {
-        return await work(this.#clients[this.#active] as Etcd3, { deadline: new Date(Date.now() + callTimeoutMs) }); // always in range
+        return await work(this.#clients[asked] as Etcd3, { deadline: new Date(Date.now() + callTimeoutMs) }); // always in range
       } catch (cause) {
         const error = this.#translate(what, cause);
         if (error instanceof FutureRevisionError && what !== 'read the revision') throw new FutureRevisionError(await this.revision());
         if (!isAway(cause)) throw error;
-        this.#nextServer();
+        this.#leave(asked);
         if (Date.now() - startedAt > retryForMs || !(repeatable || neverLeft(cause))) throw error;
         try {
-          await sleep(100, this.#closing.signal);
+          await sleep(backoff.nextMs(), this.#closing.signal);
         } catch {
           throw this.#closed();
         }
@@ -314,6 +317,8 @@ class EtcdStorage implements Storage {
           if (compacted > 0n) throw new CompactedError(compacted);
           throw new WatchRefusedError(response.cancel_reason || 'canceled by etcd');
         }
+        // It runs again, also when nothing happens for a while.
+        if (response.created) yield { events: [], revision: state.position };
         for (const { type, kv } of response.events) {
           state.position = BigInt(kv.mod_revision);
           if (!startsWith(kv.key, start)) continue;
@@ -376,8 +381,9 @@ class EtcdStorage implements Storage {
     }
   }
 
-  #nextServer(): void {
-    this.#active = (this.#active + 1) % this.#clients.length;
+  /** On to the next server, unless another call that failed at this one has gone on already. */
+  #leave(server: number): void {
+    if (this.#active === server) this.#active = (server + 1) % this.#clients.length;
   }
 
   #translate(what: string, error: unknown): Error {
