@@ -50,6 +50,8 @@ async function openStorage(config: ApiserverConfig): Promise<Storage> {
 /** Resolves once it listens; `ready` follows when everything a client expects to find is stored. Stops when the signal aborts. Tests put a slow or broken store in between. */
 export async function startApiserver(config: ApiserverConfig, signal: AbortSignal, wrapStorage: (storage: Storage) => Storage = (storage) => storage): Promise<RunningApiserver> {
   signal.throwIfAborted();
+  const limits = { ...defaultOptions, ...config.options };
+  const audit = limits.audit && await (await import('./audit/auditor.ts')).createAuditor(limits.audit);
   const storage = wrapStorage(await openStorage(config));
   const stop = new AbortController();
   const inner = stop.signal;
@@ -95,14 +97,13 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
 
     const health = new Health();
     const metrics = new RequestMetrics();
-    const limits = { ...defaultOptions, ...config.options };
     let port = config.httpsPort;
     const address = (): string => `${config.advertiseAddress}:${port}`;
     const openid = createOpenidDocuments(config, address);
     let openapi: Promise<OpenApi> | undefined;
     const server = await startServer({
       addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
-      authenticator, authorizer, health, metrics, limits,
+      authenticator, authorizer, health, metrics, limits, audit,
       api: { resources, cache, storage, snapshots: new Snapshots(), authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),
       async document(path, request) {
@@ -133,6 +134,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
       } finally {
         await undo(steps);
         await server.close();
+        await audit?.close();
         stop.abort(signal.reason ?? new Error('the API server stops'));
         await Promise.allSettled([caching, compacting, ready]);
         await storage.close();

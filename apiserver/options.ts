@@ -2,6 +2,8 @@
 // Names and defaults are upstream's (kube-apiserver).
 import { durationMs, UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
+import { auditFlags, readAuditOptions } from './audit/options.ts';
+import type { AuditOptions } from './audit/options.ts';
 
 export interface ApiserverOptions {
   /** Requests in flight that only read; 0: no limit. */
@@ -14,6 +16,8 @@ export interface ApiserverOptions {
   shutdownDelayMs: number;
   /** While it stops it still listens, and answers 429 with Retry-After until the last request has ended. */
   shutdownSendRetryAfter: boolean;
+  /** Undefined: nothing is audited. */
+  audit?: AuditOptions | undefined;
 }
 
 export const defaultOptions: Readonly<ApiserverOptions> = {
@@ -26,6 +30,7 @@ export const optionFlags = {
   'request-timeout': { kind: 'string', placeholder: 'DURATION', default: '60s', help: 'Time for a request, watches and streams excepted.' },
   'shutdown-delay-duration': { kind: 'string', placeholder: 'DURATION', default: '0s', help: 'How long to go on serving after /readyz began to fail.' },
   'shutdown-send-retry-after': { kind: 'boolean', default: false, help: 'Listen while stopping, and answer 429 with Retry-After.' },
+  ...auditFlags,
 } as const satisfies FlagTable;
 
 /** Throws UsageError. */
@@ -41,5 +46,6 @@ export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOp
     requestTimeoutMs: duration('request-timeout', 1),
     shutdownDelayMs: duration('shutdown-delay-duration', 0),
     shutdownSendRetryAfter: values['shutdown-send-retry-after'],
+    audit: readAuditOptions(values),
   };
 }

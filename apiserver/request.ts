@@ -1,5 +1,6 @@
 // What is known of one request, filled in by the filters from top to bottom; handlers, admission and strategies read it.
 import type { IncomingMessage } from 'node:http';
+import type { AuditTrail } from './audit/trail.ts';
 
 export interface UserInfo {
   name: string;
@@ -43,6 +44,8 @@ export interface RequestContext {
   /** Texts for `Warning: 299 - "…"` headers. */
   readonly warnings: string[];
   readonly receivedAt: number;
-  /** Audit annotations and the like. */
+  /** Where the audit policy asks for one; absent without auditing, so that nothing is gathered for nobody. */
+  audit?: AuditTrail | undefined;
+  /** Audit annotations; only looked at when there is a trail. */
   readonly annotations: Map<string, string>;
 }

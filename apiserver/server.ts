@@ -8,6 +8,9 @@ import { createLogger } from '#machinery/base/log.ts';
 import { serviceUnavailable, StatusError } from '#machinery/api/status.ts';
 import { versionInfo } from './discovery/version.ts';
 import type { Discovery } from './discovery/serve.ts';
+import type { Auditor } from './audit/auditor.ts';
+import type { AuditTrail } from './audit/trail.ts';
+import { auditRefusal, auditUnknownCaller, beginAudit, endAudit, whenAnswerBegins, whenUpgradeAnswers } from './filters/audit.ts';
 import { authenticateRequest } from './filters/authn.ts';
 import { authorizeRequest } from './filters/authz.ts';
 import { RequestState } from './filters/context.ts';
@@ -44,6 +47,8 @@ export interface ServerOptions {
   health: Health;
   metrics: RequestMetrics;
   limits: ApiserverOptions;
+  /** Absent: nothing is audited. */
+  audit: Auditor | undefined;
   /** Further documents: OpenID discovery, OpenAPI. Undefined: not served. */
   document(path: string, request: IncomingMessage): Promise<{ status: number; headers: Record<string, string>; body: Buffer } | undefined>;
   /** State for /debug/. */
@@ -139,7 +144,7 @@ interface Chain {
 }
 
 function createChain(options: ServerOptions): Chain {
-  const { api, authenticator, authorizer, metrics } = options;
+  const { api, audit, authenticator, authorizer, metrics } = options;
   const { requestTimeoutMs, shutdownSendRetryAfter } = options.limits;
   const limits = createLimits({ reading: options.limits.maxRequestsInflight, changing: options.limits.maxMutatingRequestsInflight });
   const inFlight = new InFlight();
@@ -148,9 +153,16 @@ function createChain(options: ServerOptions): Chain {
   let other: Promise<RequestListener> | undefined;
 
   /** Who asks, and whether they may: what comes before any answer. The result gives back the place among the requests in flight. */
-  async function admit(context: RequestState, longRunning: boolean, waitMs: number): Promise<(() => void) | undefined> {
-    const authenticated = authenticateRequest(context, authenticator, options);
-    if (authenticated) await authenticated;
+  async function admit(context: RequestState, longRunning: boolean, waitMs: number, onTrail: (trail: AuditTrail) => void): Promise<(() => void) | undefined> {
+    try {
+      const authenticated = authenticateRequest(context, authenticator, options);
+      if (authenticated) await authenticated;
+    } catch (error) {
+      if (audit) auditUnknownCaller(audit, context, error);
+      throw error;
+    }
+    if (audit) beginAudit(audit, context);
+    if (longRunning && context.audit) onTrail(context.audit);
     const impersonated = impersonate(context, authorizer);
     if (impersonated) await impersonated;
     let leave: (() => void) | undefined;
@@ -191,8 +203,15 @@ function createChain(options: ServerOptions): Chain {
     let leave: (() => void) | undefined;
     let finish: (() => void) | undefined;
     let timedOut = false;
+    let refused = false;
     try {
-      const allowedMs = longRunning ? 0 : timeAllowed(context.query, requestTimeoutMs);
+      let allowedMs = 0;
+      try {
+        if (!longRunning) allowedMs = timeAllowed(context.query, requestTimeoutMs);
+      } catch (error) {
+        if (audit) auditUnknownCaller(audit, context, error);
+        throw error;
+      }
       finish = inFlight.add({
         context, response, longRunning, deadline: context.receivedAt + allowedMs,
         onTimeout() {
@@ -201,15 +220,22 @@ function createChain(options: ServerOptions): Chain {
         },
       });
       response.on('close', () => context.abort(new Error('the client has gone')));
-      leave = await admit(context, longRunning, allowedMs / 4);
+      leave = await admit(context, longRunning, allowedMs / 4, (trail) => whenAnswerBegins(response, (code) => {
+        if (!refused) trail.answered(code);
+        trail.stage('ResponseStarted');
+      }));
       await dispatch(context, response);
     } catch (error) {
       // What the handler makes of its end is nobody's business any more.
-      if (!timedOut && !response.destroyed) await writeError(response, error, describe());
+      if (!timedOut && !response.destroyed) await writeError(response, error, describe(), (status) => {
+        refused = !response.headersSent;
+        if (refused) auditRefusal(context, error, status);
+      });
     } finally {
       leave?.();
       finish?.();
       done(response.statusCode);
+      if (audit) endAudit(context, response, refused);
     }
   }
 
@@ -245,14 +271,21 @@ function createChain(options: ServerOptions): Chain {
       finish = inFlight.add({ context, response: undefined, longRunning: true, deadline: 0, onTimeout: () => undefined });
       const state = context;
       socket.on('close', () => state.abort(new Error('the client has gone')));
-      await admit(context, true, 0);
+      await admit(context, true, 0, (trail) => whenUpgradeAnswers(socket, (answer) => {
+        trail.answered(answer);
+        trail.stage('ResponseStarted');
+      }));
       await serveUpgrade(api, context, socket, head);
     } catch (error) {
       code = error instanceof StatusError ? error.status.code : 500;
-      refuseUpgrade(socket, error, { path: context?.info.path, user: context?.user?.name });
+      refuseUpgrade(socket, error, { path: context?.info.path, user: context?.user?.name }, (status) => {
+        context?.audit?.failed(status);
+        context?.audit?.stage('ResponseStarted');
+      });
     } finally {
       finish?.();
       done?.(code);
+      context?.audit?.stage('ResponseComplete');
       // Whoever keeps his half of a finished connection open does not keep ours.
       if (!socket.destroyed) setTimeout(() => socket.destroy(), lingerMs).unref();
     }

@@ -66,7 +66,9 @@ export function authorizeRequest(context: RequestContext, authorizer: Authorizer
 }
 
 function refuseUnless(decision: Decision, context: RequestContext, user: UserInfo, info: RequestInfo): void {
-  context.annotations.set('authorization.k8s.io/decision', decision.allowed ? 'allow' : 'forbid');
-  if (decision.reason !== '') context.annotations.set('authorization.k8s.io/reason', decision.reason);
+  if (context.audit) {
+    context.annotations.set('authorization.k8s.io/decision', decision.allowed ? 'allow' : 'forbid');
+    context.annotations.set('authorization.k8s.io/reason', decision.reason);
+  }
   if (!decision.allowed) throw forbiddenFor(user, info, decision.reason);
 }

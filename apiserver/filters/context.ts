@@ -1,6 +1,7 @@
 // The request context: what the filters know so far. Costly members are made when somebody asks for them.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { AuditTrail } from '../audit/trail.ts';
 import type { RequestContext, RequestInfo, UserInfo } from '../request.ts';
 import { requestInfo } from './request-info.ts';
 import { badRequest } from '#machinery/api/status.ts';
@@ -13,6 +14,7 @@ export class RequestState implements RequestContext {
   readonly receivedAt = Date.now();
   user: UserInfo | undefined;
   impersonator?: UserInfo;
+  audit: AuditTrail | undefined;
   #id: string | undefined;
   #url: URL | undefined;
   #abort: AbortController | undefined;
@@ -39,7 +41,7 @@ export class RequestState implements RequestContext {
 
   get id(): string {
     const given = this.request.headers['audit-id'];
-    return this.#id ??= typeof given === 'string' && given !== '' ? given.slice(0, 64) : randomUUID();
+    return this.#id ??= typeof given === 'string' && given !== '' ? given : randomUUID();
   }
   get url(): URL {
     return this.#url ??= new URL(this.request.url ?? '/', 'https://apiserver');

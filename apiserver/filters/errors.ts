@@ -44,10 +44,11 @@ export function statusOf(error: unknown, keys: Record<string, unknown> = {}): St
   return internalError('the server could not complete the request; its log has the reason').status;
 }
 
-/** Writes a Status as the answer; when the answer has begun already the connection is cut. */
-export async function writeError(response: ServerResponse, error: unknown, keys?: Record<string, unknown>): Promise<void> {
+/** Writes a Status as the answer, `told` sees it first; when the answer has begun already the connection is cut. */
+export async function writeError(response: ServerResponse, error: unknown, keys?: Record<string, unknown>, told?: (status: Status) => void): Promise<void> {
   if (response.destroyed) return;
   const status = statusOf(error, keys);
+  told?.(status);
   if (response.headersSent) {
     response.destroy();
     return;
@@ -94,8 +95,9 @@ async function encoded(status: Status, { headers, url = '' }: IncomingMessage): 
 }
 
 /** The same for an upgrade that is refused before any 101. */
-export function refuseUpgrade(socket: Duplex, error: unknown, keys?: Record<string, unknown>): void {
+export function refuseUpgrade(socket: Duplex, error: unknown, keys?: Record<string, unknown>, told?: (status: Status) => void): void {
   const status = statusOf(error, keys);
+  told?.(status);
   const body = `${JSON.stringify(status)}\n`;
   socket.end(`HTTP/1.1 ${status.code} ${http.STATUS_CODES[status.code] ?? ''}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n`
     + `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);

@@ -171,18 +171,24 @@ export async function decodeBody(request: ApiRequest, raw: Buffer, format: BodyF
   const { row } = request.served;
   const object = await decodeAs(request, raw, format, row, validation);
   row.strategy.default?.(object);
+  request.context.audit?.requestObject(object);
   return object;
 }
 
 /** The body as an object of any kind, held to its type; what is unknown or double in it is warned of or refused. */
 export async function decodeAs({ context }: ApiRequest, raw: Buffer, format: BodyFormat, expected: ExpectedKind, fieldValidation: FieldValidation): Promise<Writable> {
   // Protobuf knows no fields but its own.
-  if (format === 'protobuf') return asKind(await parseBody(raw, format), expected);
+  if (format === 'protobuf') return audited(context, asKind(await parseBody(raw, format), expected));
   const [types, decoding] = await Promise.all([loadTypes(), import('../decoding/decode.ts')]);
   const type = types.typeFor(expected.group, expected.version, expected.kind);
   const { object, warnings } = await decoding.decodeBody({ bytes: raw, format, fieldValidation, expected, type });
   for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
-  return asKind(object, expected);
+  return audited(context, asKind(object, expected));
+}
+
+function audited(context: RequestState, object: Writable): Writable {
+  context.audit?.requestObject(object);
+  return object;
 }
 
 async function create(request: ApiRequest): Promise<void> {
@@ -263,6 +269,7 @@ export async function readPatch(request: ApiRequest, kind = kindOf(request.serve
   } catch (error) {
     throw badRequest(`error decoding patch: ${error instanceof Error ? error.message : String(error)}`);
   }
+  context.audit?.requestPatch(body);
   const patched = (current: Readonly<Writable>): object => {
     switch (type) {
       case 'application/json-patch+json': return applyJsonPatch(current, body);
@@ -322,6 +329,7 @@ async function readDeleteOptions({ context }: ApiRequest): Promise<ReturnType<ty
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw badRequest('decoded object cannot be converted to DeleteOptions');
   const { kind } = body as Record<string, unknown>;
   if (kind !== undefined && kind !== 'DeleteOptions') throw badRequest('decoded object cannot be converted to DeleteOptions');
+  context.audit?.requestObject({ kind: 'DeleteOptions', apiVersion: 'meta.k8s.io/v1', ...body });
   return deleteOptions(context.query, body as Record<string, unknown>); // its members are checked there
 }
 

@@ -213,6 +213,7 @@ export async function respondList(context: RequestState, response: ServerRespons
     const partial = items.map(({ object }) => partialJson(object, transform.version)).join(',');
     return respond(context, response, form, 200, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/${transform.version}","metadata":${JSON.stringify(meta)},"items":[${partial}]}`);
   }
+  if (context.audit?.wantsResponse) context.audit.responseObject(JSON.stringify({ kind: row.listKind, apiVersion: served.apiVersion, metadata: meta, items: items.map(({ object }) => object) }));
   if (form.mediaType === protobufType) {
     const parts = await protobufList({ kind: row.listKind, apiVersion: served.apiVersion, metadata: meta }, items);
     if (parts) return send(context, response, 200, protobufType, parts);

@@ -14,6 +14,7 @@ const newline = Buffer.from('\n');
 
 /** `body` is JSON. `suffix`: parameters of the content type. */
 export async function respond(context: RequestState, response: ServerResponse, form: OutputForm, code: number, body: Buffer | string, suffix = ''): Promise<void> {
+  context.audit?.responseObject(body);
   if (form.mediaType === 'application/json' && !isPretty(context, form)) {
     return send(context, response, code, `application/json${suffix}`, [typeof body === 'string' ? Buffer.from(body) : body, newline]);
   }
