@@ -1,4 +1,5 @@
 // Every soak run, in the order in which they are listed.
+import { apiservers } from './apiservers.ts';
 import { etcdFaults } from './etcd-faults.ts';
 import type { Soak } from './soak.ts';
 import { sqliteFaults } from './sqlite-faults.ts';
@@ -8,4 +9,5 @@ export const soaks: readonly Soak[] = [
   sqliteKill,
   sqliteFaults,
   etcdFaults,
+  apiservers,
 ];
