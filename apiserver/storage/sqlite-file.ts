@@ -12,8 +12,8 @@ const schemaVersion = 1;
 /** Where the file format keeps the two (sqlite.org/fileformat.html). */
 const userVersionAt = 60;
 const applicationIdAt = 68;
-/** Files up to this size are checked in full before they are used (25 ms at most), larger ones by a worker while they are. */
-export const checkAtStartBytes = 32 << 20;
+/** Files up to this size are checked in full before they are used (15 ms at most), larger ones by a worker while they are. */
+export const checkAtStartBytes = 16 << 20;
 /** The log is cut back to this after a checkpoint; one large transaction, or a snapshot being saved, lets it grow past it. */
 const walKeptBytes = 16 << 20;
 

@@ -310,6 +310,27 @@ describe('openSqlite()', () => {
     await storage.close();
   }).timeout(20_000);
 
+  it('takes no revision back and loses nothing when the clock jumps, in either direction, with a restart or without', async () => {
+    const path = temporaryFile();
+    let now = Date.UTC(2026, 0, 1);
+    const clock = { now: () => now, sleep: () => Promise.reject(new Error('not used')) };
+    let storage = await openSqlite({ path, clock });
+    let last = 0n;
+    for (const jump of [0, -86_400_000 * 365, 86_400_000 * 3650, -86_400_000 * 3000]) {
+      now += jump;
+      for (let i = 0; i < 2; i += 1) {
+        const revision = await write(storage, '/registry/a', String(now), last);
+        expect(revision > last).to.equal(true);
+        last = revision;
+        await storage.close();
+        storage = await openSqlite({ path, clock });
+        expect(await storage.revision()).to.equal(last);
+      }
+    }
+    expect((await storage.get('/registry/a')).value?.modRevision).to.equal(last);
+    await storage.close();
+  });
+
   it('keys whose time ran out while the server was down go at the next start', async () => {
     const path = temporaryFile();
     let now = 1_000_000;

@@ -2,9 +2,12 @@
 // none behind, and the file itself may stay.
 import { DatabaseSync } from 'node:sqlite';
 
+/** Some hold it for a moment only, to look. */
+const patienceMs = 200;
+
 /** Locks until `release`; undefined when another owner, in this process or another, has it. Throws when the file cannot be made. */
 export function lockFile(path: string): { release(): void } | undefined {
-  const database = new DatabaseSync(path);
+  const database = new DatabaseSync(path, { timeout: patienceMs });
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
