@@ -121,7 +121,8 @@ function validateMounts(container: Obj, { volumes }: ContainerContext, path: str
   const paths = new Set<string>();
   const devices = objects(container['volumeDevices']);
   const deviceNames = new Set(devices.map((device) => text(device['name'])));
-  const devicePaths = new Set(devices.map((device) => text(device['devicePath'])));
+  // By name, as upstream keeps them: of two devices of one name the last counts.
+  const devicePaths = new Set(new Map(devices.map((device) => [text(device['name']), text(device['devicePath'])])).values());
   return objects(container['volumeMounts']).flatMap((mount, index) => {
     const here = `${path}[${index}]`;
     const errors: FieldError[] = [];
@@ -165,7 +166,7 @@ function validateDevices(container: Obj, { volumes }: ContainerContext, path: st
   const paths = new Set<string>();
   const mounts = objects(container['volumeMounts']);
   const mountNames = new Set(mounts.map((mount) => text(mount['name'])));
-  const mountPaths = new Set(mounts.map((mount) => text(mount['mountPath'])));
+  const mountPaths = new Set(new Map(mounts.map((mount) => [text(mount['name']), text(mount['mountPath'])])).values());
   return objects(container['volumeDevices']).flatMap((device, index) => {
     const errors: FieldError[] = [];
     const here = `${path}[${index}]`;

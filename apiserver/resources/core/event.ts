@@ -90,10 +90,9 @@ export function eventStrategy(ttlSeconds: number, group: '' | 'events.k8s.io'): 
       for (const name of ['firstTimestamp', 'lastTimestamp', 'eventTime']) object[name] ??= null;
       for (const name of ['reportingComponent', 'reportingInstance']) object[name] ??= '';
     },
-    validate(object, context) {
+    validate(object, _, old) {
       const { event, strict } = read(object);
-      const isNew = context.request.info.verb === 'create';
-      return [...validateCommon(event, strict), ...(strict && isNew ? validateNew(event) : [])];
+      return [...validateCommon(event, strict), ...(strict && !old ? validateNew(event) : [])];
     },
     validateUpdate(object, old) {
       const { event, strict } = read(object);

@@ -1,7 +1,7 @@
 // Defaults of pods and pod templates, and the canonical form of the quantities in them. They run on everything that is
 // decoded, templates included; what only Pods get is in defaultPod. Upstream: pkg/apis/core/v1/defaults.go.
 import { canonicalQuantity, formatQuantity, parseQuantity, roundUpToMilli } from '#machinery/api/quantity.ts';
-import { asObject, at, isEmpty, isObject, need, objects, setEmpty, setMissing, text } from '../values.ts';
+import { asObject, at, isObject, need, objects, setEmpty, setMissing, text } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { containersLimit, containersRequest } from './pod-resources.ts';
 import { isHugePages } from './resource-names.ts';
@@ -197,13 +197,22 @@ export function defaultPod(pod: Obj): void {
   // Templates keep what is negative.
   if (Number(spec['terminationGracePeriodSeconds']) < 0) spec['terminationGracePeriodSeconds'] = 1;
   defaultPodLevelResources(spec);
-  setMissing(pod, 'status', {});
+  tieAddresses(need(pod, 'status'));
+  defaultResourceList(at(pod, 'status', 'allocatedResources'));
+  defaultResources(at(pod, 'status', 'resources'));
   for (const field of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses']) {
     for (const status of objects(at(pod, 'status', field))) {
       defaultResourceList(status['allocatedResources']);
       defaultResources(status['resources']);
     }
   }
+}
+
+/** The one address that old kubelets tell, and the list of all: the first of the list, and it wins where they differ. */
+function tieAddresses(status: Obj): void {
+  const [ip, first] = [text(status['podIP']), text(objects(status['podIPs'])[0]?.['ip'])];
+  if (ip !== '' && ip !== first) status['podIPs'] = [{ ip }];
+  else if (ip === '' && first !== '') status['podIP'] = first;
 }
 
 function requestFromLimits(resources: Obj | undefined): void {

@@ -12,7 +12,9 @@ import { appArmorPrefix } from './pod-annotation-validation.ts';
 import { containersWithPath } from './pod-containers.ts';
 import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-qos.ts';
-import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts';
+import { resizedSpec, validatePodResize } from './pod-resize.ts';
+import { validatePodStatusUpdate } from './pod-status-validation.ts';
+import { validatePodUpdate } from './pod-update.ts';
 import { validatePod, validateEphemeralContainersUpdate } from './pod-validation.ts';
 import { validateAppArmorProfile } from './security-validation.ts';
 
@@ -120,13 +122,23 @@ function keepObserved(status: Obj, old: Obj): void {
   }
 }
 
+/** Upstream's gates DRANodeAllocatableResources and ImageVolumeWithDigest are off; what an older version stored stays. */
+function dropGated(status: Obj, old: Obj): void {
+  if (isEmpty(old['nodeAllocatableResourceClaimStatuses'])) delete status['nodeAllocatableResourceClaimStatuses'];
+  for (const list of containerStatusLists) {
+    if (objects(old[list]).some((container) => objects(container['volumeMounts']).some((mount) => mount['volumeStatus'] !== undefined))) continue;
+    for (const container of objects(status[list])) for (const mount of objects(container['volumeMounts'])) delete mount['volumeStatus'];
+  }
+}
+
+const containerStatusLists = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'] as const;
 /** Times that are no pointers in Go are written as null while they are unset. */
 function writeUnsetTimes(status: Obj): void {
   const fill = (object: Obj | undefined, ...fields: string[]): void => {
     for (const field of fields) if (object) object[field] ??= null;
   };
   for (const condition of objects(status['conditions'])) fill(condition, 'lastProbeTime', 'lastTransitionTime');
-  for (const list of ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses']) {
+  for (const list of containerStatusLists) {
     for (const container of objects(status[list])) {
       for (const state of ['state', 'lastState']) {
         fill(asObject(at(container, state, 'running')), 'startedAt');
@@ -136,12 +148,10 @@ function writeUnsetTimes(status: Obj): void {
   }
 }
 
-/** Everything but `apply`'s part of the spec as it was; the generation rises when that part changed. */
-function keepAllBut(object: KubeObject, old: Readonly<KubeObject>, apply: (spec: Obj, asked: Obj) => void): void {
-  const asked = asObject(object['spec']) ?? {};
+/** Everything as it was but for the spec that `change` makes of the one that is asked for; the generation rises when it differs. */
+function keepAllBut(object: KubeObject, old: Readonly<KubeObject>, change: (asked: Obj, old: Obj) => Obj): void {
   const before = asObject(old['spec']) ?? {};
-  const spec: Obj = structuredClone(before);
-  apply(spec, asked);
+  const spec = change(asObject(object['spec']) ?? {}, before);
   object['spec'] = spec;
   keepStatus(object, old);
   const metadata = object.metadata ??= {};
@@ -149,15 +159,10 @@ function keepAllBut(object: KubeObject, old: Readonly<KubeObject>, apply: (spec:
   if (!same(spec, before)) metadata.generation = (old.metadata?.generation ?? 0) + 1;
 }
 
-/** Of the containers that are there, their resources and resize policies as asked. */
-function keepResources(spec: Obj, asked: Obj): void {
-  for (const list of ['containers', 'initContainers']) {
-    const wanted = objects(asked[list]);
-    for (const container of objects(spec[list])) {
-      const given = wanted.find(({ name }) => name === container['name']);
-      for (const field of ['resources', 'resizePolicy']) if (given?.[field] !== undefined) container[field] = structuredClone(given[field]);
-    }
-  }
+function withEphemeralContainers(asked: Obj, old: Obj): Obj {
+  const spec: Obj = structuredClone(old);
+  keepField(spec, asked, 'ephemeralContainers');
+  return spec;
 }
 
 const basic = basicStrategy({ status: true, generation: 'spec', statusMayChange: ['labels', 'annotations', 'finalizers'] });
@@ -188,17 +193,18 @@ export const podStrategy: Strategy = {
     prepareForUpdate(object, old, context) {
       basic.status?.prepareForUpdate?.(object, old, context);
       delete object.metadata?.deletionTimestamp;
-      keepObserved(need(object, 'status'), asObject(old['status']) ?? {});
+      const [status, before] = [need(object, 'status'), asObject(old['status']) ?? {}];
+      keepObserved(status, before);
+      dropGated(status, before);
     },
     validateUpdate: validatePodStatusUpdate,
   },
   subresources: {
     ephemeralcontainers: {
-      prepareForUpdate: (object, old) => keepAllBut(object, old, (spec, asked) => keepField(spec, asked, 'ephemeralContainers')),
+      prepareForUpdate: (object, old) => keepAllBut(object, old, withEphemeralContainers),
       validateUpdate: validateEphemeralContainersUpdate,
     },
-    // Which resources may become which is not checked beyond what holds for every pod.
-    resize: { prepareForUpdate: (object, old) => keepAllBut(object, old, keepResources) },
+    resize: { prepareForUpdate: (object, old) => keepAllBut(object, old, resizedSpec), validateUpdate: validatePodResize },
   },
   gracePeriodSeconds(object, asked) {
     const spec = asObject(object['spec']) ?? {};

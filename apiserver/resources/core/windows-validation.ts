@@ -9,7 +9,7 @@ import { containersWithPath } from './pod-containers.ts';
 const maxSpecBytes = 64 * 1024;
 const netBiosName = /^[^\\/:*?"<>|.][^\\/:*?"<>|]{0,14}$/;
 const dnsName = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
-const hasControl = (name: string): boolean => [...name].some((character) => character < ' ' || character === '\u007F');
+const hasControl = (name: string): boolean => /\p{Cc}/u.test(name);
 
 /** `DOMAIN\USER`, the domain may be left out. */
 function userNameErrors(name: string): string[] {
