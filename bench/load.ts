@@ -7,8 +7,8 @@ export interface Answer { status: number; bytes: number; body: string }
 
 export interface Load {
   request(method: string, path: string, options?: { body?: string; contentType?: string; accept?: string; keepBody?: boolean }): Promise<Answer>;
-  /** Opens a stream and calls back with every chunk; resolves when the answer has begun. */
-  stream(path: string, onChunk: (chunk: Buffer) => void): Promise<{ close(): void }>;
+  /** Opens a stream and calls back with every chunk, and when it ends; resolves when the answer has begun. */
+  stream(path: string, onChunk: (chunk: Buffer) => void, onEnd?: () => void): Promise<{ close(): void }>;
   close(): void;
 }
 
@@ -35,10 +35,11 @@ export function createLoad(config: ClientConfig, clients: number): Load {
       call.on('error', reject);
       call.end(body);
     }),
-    stream: (path, onChunk) => new Promise((resolve, reject) => {
+    stream: (path, onChunk, onEnd) => new Promise((resolve, reject) => {
       const call = https.request({ agent: false, ...tls, host: base.hostname, port: base.port, path, headers: headers({ accept: 'application/json' }) }, (response) => {
         if (response.statusCode !== 200) return reject(new Error(`${path} answered ${response.statusCode}`));
         response.on('data', onChunk);
+        if (onEnd) response.on('close', onEnd);
         response.on('error', () => {}); // closed by us
         resolve({ close: () => call.destroy() });
       });

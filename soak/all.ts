@@ -1,13 +1,17 @@
 // Every soak run, in the order in which they are listed.
 import { apiservers } from './apiservers.ts';
 import { etcdFaults } from './etcd-faults.ts';
+import { listAndGet } from './list-and-get.ts';
 import type { Soak } from './soak.ts';
 import { sqliteFaults } from './sqlite-faults.ts';
 import { sqliteKill } from './sqlite-kill.ts';
+import { watchers } from './watchers.ts';
 
 export const soaks: readonly Soak[] = [
   sqliteKill,
   sqliteFaults,
   etcdFaults,
   apiservers,
+  watchers,
+  listAndGet,
 ];
