@@ -91,17 +91,16 @@ describe('saveSnapshot()', () => {
       Promise.all([write(storage, `/registry/a/${n}`, String(round), expected[0]), write(storage, `/registry/z/${n}`, String(round), expected[1])]);
     let revisions = await Promise.all(Array.from({ length: 700 }, (_, n) => pair(n, 0, [0n, 0n])));
     let isOver = false;
+    let round = 0;
     const writing = (async () => {
-      let round = 0;
       for (; !isOver; round += 1) {
         revisions = await Promise.all(revisions.map((expected, n) => pair(n, round, expected)));
         await storage.compact(await storage.revision());
       }
-      return round;
     })();
     try {
-      for (let i = 0; i < 5; i += 1) {
-        const file = join(folder, `${i}.snapshot`);
+      for (let i = 0; i < 5 || round < 4; i += 1) {
+        const file = join(folder, `${i % 2}.snapshot`);
         const { keys } = await save(path, file);
         expect(keys).to.equal(1400);
         const values = new Map<string, string>();
@@ -110,7 +109,7 @@ describe('saveSnapshot()', () => {
       }
     } finally {
       isOver = true;
-      expect(await writing).to.be.greaterThan(1);
+      await writing;
       await storage.close();
     }
   }).timeout(30_000);
