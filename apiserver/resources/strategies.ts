@@ -3,6 +3,9 @@
 import { badRequest } from '#machinery/api/status.ts';
 import { QuantityError } from '#machinery/api/quantity.ts';
 import { parseApiVersion } from '#machinery/api/object.ts';
+import { mutatingPolicyBindingStrategy, mutatingPolicyStrategy, validatingPolicyBindingStrategy, validatingPolicyStrategy } from './admissionregistration/policies.ts';
+import { mutatingWebhooksStrategy, validatingWebhooksStrategy } from './admissionregistration/webhooks.ts';
+import { apiServiceStrategy } from './apiregistration/apiservice.ts';
 import { controllerRevisionStrategy } from './apps/controllerrevision.ts';
 import { daemonSetStrategy } from './apps/daemonset.ts';
 import { deploymentStrategy } from './apps/deployment.ts';
@@ -29,6 +32,20 @@ import { serviceAccountStrategy } from './core/serviceaccount.ts';
 import { endpointSliceStrategy } from './discovery/endpointslice.ts';
 import { nameIsSubdomain } from './meta.ts';
 import { otherStrategies } from './others.ts';
+import { autoscalerStrategy, autoscalerV1Strategy } from './autoscaling/horizontalpodautoscaler.ts';
+import { signingRequestStrategy } from './certificates/certificatesigningrequest.ts';
+import { flowSchemaStrategy, priorityLevelStrategy } from './flowcontrol/flowcontrol.ts';
+import { ingressStrategy } from './networking/ingress.ts';
+import { ingressClassStrategy } from './networking/ingressclass.ts';
+import { networkPolicyStrategy } from './networking/networkpolicy.ts';
+import { runtimeClassStrategy } from './node/runtimeclass.ts';
+import { disruptionBudgetStrategy } from './policy/poddisruptionbudget.ts';
+import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/bindings.ts';
+import { clusterRoleStrategy, roleStrategy } from './rbac/roles.ts';
+import { priorityClassStrategy } from './scheduling/priorityclass.ts';
+import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from './storage/csi.ts';
+import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storageclass.ts';
+import { volumeAttachmentStrategy } from './storage/volumeattachment.ts';
 import type { RegistryOptions } from './registry.ts';
 import type { Strategy } from './resource.ts';
 import { dropNulls } from './values.ts';
@@ -58,6 +75,34 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'statefulsets.apps': statefulSetStrategy,
     'daemonsets.apps': daemonSetStrategy,
     'controllerrevisions.apps': controllerRevisionStrategy,
+    'horizontalpodautoscalers.autoscaling': autoscalerStrategy,
+    'horizontalpodautoscalers.autoscaling/v1': autoscalerV1Strategy,
+    'poddisruptionbudgets.policy': disruptionBudgetStrategy,
+    'networkpolicies.networking.k8s.io': networkPolicyStrategy,
+    'ingresses.networking.k8s.io': ingressStrategy,
+    'ingressclasses.networking.k8s.io': ingressClassStrategy,
+    'storageclasses.storage.k8s.io': storageClassStrategy,
+    'volumeattributesclasses.storage.k8s.io': volumeAttributesClassStrategy,
+    'volumeattachments.storage.k8s.io': volumeAttachmentStrategy,
+    'csidrivers.storage.k8s.io': csiDriverStrategy,
+    'csinodes.storage.k8s.io': csiNodeStrategy,
+    'csistoragecapacities.storage.k8s.io': csiStorageCapacityStrategy,
+    'priorityclasses.scheduling.k8s.io': priorityClassStrategy,
+    'runtimeclasses.node.k8s.io': runtimeClassStrategy,
+    'roles.rbac.authorization.k8s.io': roleStrategy,
+    'clusterroles.rbac.authorization.k8s.io': clusterRoleStrategy,
+    'rolebindings.rbac.authorization.k8s.io': roleBindingStrategy,
+    'clusterrolebindings.rbac.authorization.k8s.io': clusterRoleBindingStrategy,
+    'validatingwebhookconfigurations.admissionregistration.k8s.io': validatingWebhooksStrategy,
+    'mutatingwebhookconfigurations.admissionregistration.k8s.io': mutatingWebhooksStrategy,
+    'validatingadmissionpolicies.admissionregistration.k8s.io': validatingPolicyStrategy,
+    'validatingadmissionpolicybindings.admissionregistration.k8s.io': validatingPolicyBindingStrategy,
+    'mutatingadmissionpolicies.admissionregistration.k8s.io': mutatingPolicyStrategy,
+    'mutatingadmissionpolicybindings.admissionregistration.k8s.io': mutatingPolicyBindingStrategy,
+    'flowschemas.flowcontrol.apiserver.k8s.io': flowSchemaStrategy,
+    'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': priorityLevelStrategy,
+    'certificatesigningrequests.certificates.k8s.io': signingRequestStrategy,
+    'apiservices.apiregistration.k8s.io': apiServiceStrategy,
     'jobs.batch': jobStrategy,
     'cronjobs.batch': cronJobStrategy,
     'endpointslices.discovery.k8s.io': endpointSliceStrategy,

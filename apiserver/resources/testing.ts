@@ -41,10 +41,11 @@ export function create(id: string, given: unknown): Outcome {
 }
 
 /** What PUT makes of a changed copy of `old`, which has to come from `create`. */
-export function update(id: string, old: KubeObject, change: (object: KubeObject) => void, subresource: '' | 'status' = ''): Outcome {
+export function update(id: string, old: KubeObject, change: (object: KubeObject) => void, subresource = ''): Outcome {
   const { strategy } = rowOf(id);
   const stored: KubeObject = structuredClone({ ...old, metadata: { uid: 'u', resourceVersion: '1', ...old.metadata } });
   const object = structuredClone(stored);
+  strategy.default?.(stored);
   change(object);
   strategy.default?.(object);
   const context = contextOf('update');
@@ -52,6 +53,10 @@ export function update(id: string, old: KubeObject, change: (object: KubeObject)
   if (subresource === 'status') {
     strategy.status?.prepareForUpdate?.(object, stored, context);
     errors = [...errors, ...(strategy.status?.validateUpdate?.(object, stored, context) ?? [])];
+  } else if (subresource !== '') {
+    const rules = strategy.subresources?.[subresource];
+    rules?.prepareForUpdate(object, stored, context);
+    errors = [...errors, ...(rules?.validateUpdate?.(object, stored, context) ?? [])];
   } else {
     strategy.prepareForUpdate?.(object, stored, context);
     errors = [...errors, ...(strategy.validate?.(object, context, stored) ?? []), ...(strategy.validateUpdate?.(object, stored, context) ?? [])];

@@ -211,7 +211,7 @@ export function cidrErrors(text: string): string[] {
   const hostBits = BigInt(width - Number(length));
   return (addressBits(address) & ((1n << hostBits) - 1n)) === 0n ? [] : ['must not have bits set beyond the prefix length'];
 }
-function addressBits(text: string): bigint {
+export function addressBits(text: string): bigint {
   if (!text.includes(':')) return text.split('.').reduce((bits, octet) => (bits << 8n) | BigInt(octet), 0n);
   const [head = '', tail] = canonicalIp(text).split('::');
   const first = head === '' ? [] : head.split(':');

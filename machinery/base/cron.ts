@@ -40,7 +40,7 @@ export function parseSchedule(text: string, timeZone?: string): Schedule {
     spec = meaning;
   }
   const parts = spec.split(/\s+/).filter((part) => part !== '');
-  if (parts.length !== bounds.length) throw new Error(`expected exactly 5 fields, found ${parts.length}: ${spec}`);
+  if (parts.length !== bounds.length) throw new Error(`expected exactly 5 fields, found ${parts.length}: [${parts.join(' ')}]`);
   const [minutes, hours, days, months, weekdays] = parts.map((part, position) => parseField(part, bounds[position]!)) as [Field, Field, Field, Field, Field];
   return byFields({ minutes, hours, days, months, weekdays }, wallClock(zone));
 }

@@ -1,6 +1,7 @@
 // ControllerRevisions: the states that StatefulSets and DaemonSets can go back to. Upstream: pkg/apis/apps/validation.
+import { isDeepStrictEqual } from 'node:util';
 import { kindStrategy } from '../basic.ts';
-import { isObject, notNegative, required, unchanged } from '../values.ts';
+import { immutable, invalidField, isObject, notNegative, required } from '../values.ts';
 
 export const controllerRevisionStrategy = kindStrategy({}, {
   validate(object, _, old) {
@@ -11,5 +12,6 @@ export const controllerRevisionStrategy = kindStrategy({}, {
     else if (!isObject(data)) errors.push(required('data', 'data must be a valid JSON object'));
     return errors;
   },
-  validateUpdate: (object, old) => unchanged('data', object['data'], old['data']),
+  // Data of any shape: an empty field is not a missing one.
+  validateUpdate: (object, old) => (isDeepStrictEqual(object['data'], old['data']) ? [] : [invalidField('data', object['data'] ?? null, immutable)]),
 });

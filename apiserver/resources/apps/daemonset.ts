@@ -1,9 +1,10 @@
 // DaemonSets. Upstream: pkg/apis/apps/validation and pkg/registry/apps/daemonset.
+import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
-import { kindStrategy, zeroStatus } from '../basic.ts';
+import { keepStatus, kindStrategy, zeroStatus } from '../basic.ts';
 import { defaultPodTemplate } from '../core/pod-defaults.ts';
 import { validateLabelSelector } from '../meta.ts';
-import { asObject, at, invalidField, need, notSupported, required, setEmpty, setMissing, text, unchanged } from '../values.ts';
+import { asObject, at, invalidField, need, notSupported, required, same, setEmpty, setMissing, text, unchanged } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { collisionErrors, intOrPercentErrors, isEmptySelector, isZero, notOver100Percent, selectorMatches, validateAlwaysRestarting, validateCounts } from './workload.ts';
 
@@ -23,8 +24,16 @@ export const daemonSetStrategy = kindStrategy({ status: true, generation: 'spec'
     defaultPodTemplate(need(spec, 'template'));
     zeroStatus(object, ['currentNumberScheduled', 'numberMisscheduled', 'desiredNumberScheduled', 'numberReady']);
   },
-  validate: (object) => validateSpec(asObject(object['spec']) ?? {}),
-  validateUpdate: (object, old) => unchanged('spec.selector', at(object, 'spec', 'selector'), at(old, 'spec', 'selector')),
+  prepareForCreate: (object) => setTemplateGeneration(object, 1),
+  prepareForUpdate(object, old) {
+    keepStatus(object, old);
+    const before = Number(old.metadata?.annotations?.[templateGeneration] ?? 0);
+    setTemplateGeneration(object, same(at(object, 'spec', 'template'), at(old, 'spec', 'template')) ? before : before + 1);
+  },
+  validate: (object, _, old) => [
+    ...(old ? unchanged('spec.selector', at(object, 'spec', 'selector'), at(old, 'spec', 'selector')) : []),
+    ...validateSpec(asObject(object['spec']) ?? {}),
+  ],
   status: {
     validateUpdate(object, old) {
       const status = asObject(object['status']) ?? {};
@@ -32,6 +41,13 @@ export const daemonSetStrategy = kindStrategy({ status: true, generation: 'spec'
     },
   },
 });
+
+/** How often the template has changed: a field of old versions, which lives on as an annotation that clients cannot change. */
+const templateGeneration = 'deprecated.daemonset.template.generation';
+function setTemplateGeneration(object: KubeObject, value: number): void {
+  const metadata = object.metadata ??= {};
+  metadata.annotations = { ...metadata.annotations, [templateGeneration]: String(value) };
+}
 
 function validateSpec(spec: Obj): FieldError[] {
   const selector = asObject(spec['selector']);

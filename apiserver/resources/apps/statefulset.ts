@@ -3,12 +3,13 @@ import { dns1123LabelErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { kindStrategy, zeroStatus } from '../basic.ts';
+import { validateClaimSpec } from '../core/persistentvolumeclaim-validation.ts';
 import { defaultClaimSpec, defaultPodTemplate } from '../core/pod-defaults.ts';
 import { nameIsLabel } from '../meta.ts';
 import { scaleOf } from '../scale.ts';
 import { asObject, at, entries, forbiddenField, integer, invalidAll, invalidField, isEmpty, need, notNegative, objects, oneOf, same, setEmpty, setMissing, text } from '../values.ts';
 import type { Obj } from '../values.ts';
-import { collisionErrors, intOrPercentErrors, isZero, notOver100Percent, validateAlwaysRestarting, validateCounts, validateNotAbove, validateSelector, validateTemplateLabels, warnOfName } from './workload.ts';
+import { collisionErrors, intOrPercentErrors, isZero, notOver100Percent, validateAlwaysRestarting, validateCounts, validateNotAbove, validateSelector, validateTemplateLabels } from './workload.ts';
 
 const mayChange = new Set(['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy', 'minReadySeconds']);
 const counts = ['replicas', 'readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas', 'observedGeneration', 'collisionCount'];
@@ -58,7 +59,7 @@ export const statefulSetStrategy = kindStrategy({ status: true, generation: 'spe
       ];
     },
   },
-  warnings: (object, old) => (old ? [] : revisionLimitWarning(object)),
+  warnings: revisionLimitWarning,
   scale: scaleOf('spec.selector'),
 });
 
@@ -72,6 +73,7 @@ function validateSpec(spec: Obj, update: boolean): FieldError[] {
   for (const when of ['whenDeleted', 'whenScaled']) errors.push(...oneOf(`spec.persistentVolumeClaimRetentionPolicy.${when}`, retention[when], ['Retain', 'Delete']));
   const claims = objects(spec['volumeClaimTemplates']);
 
+  if (!update) claims.forEach((claim, index) => errors.push(...validateClaimSpec(asObject(claim['spec']) ?? {}, `spec.volumeClaimTemplates[${index}].spec`)));
   errors.push(...validateCounts(spec, 'spec', ['replicas', 'minReadySeconds']), ...notNegative('spec.ordinals.start', at(spec, 'ordinals', 'start')));
   const serviceName = text(spec['serviceName']);
   if (!update && serviceName !== '') errors.push(...invalidAll('spec.serviceName', serviceName, dns1123LabelErrors(serviceName)));

@@ -1,5 +1,4 @@
 // CronJobs. Upstream: pkg/apis/batch/validation and pkg/registry/batch/cronjob.
-import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { isTimeZone, parseSchedule } from '#machinery/base/cron.ts';
 import { validateCounts, warnOfName } from '../apps/workload.ts';

@@ -38,6 +38,19 @@ function parseIndex(text: string, completions: number): number {
   return index;
 }
 
+/** As far as it can be read: intervals that make no sense are left out. */
+export function readableIndexes(text: string, completions: number): Indexes {
+  const intervals = (text === '' ? [] : text.split(',')).flatMap((part) => {
+    try {
+      return [parseInterval(part, completions)];
+    } catch (error) {
+      if (error instanceof IndexesError) return [];
+      throw error;
+    }
+  });
+  return { total: 0, intervals };
+}
+
 /** The first index that both hold. */
 export function overlap(a: Indexes, b: Indexes): number | undefined {
   for (const [from, to] of a.intervals) {

@@ -5,7 +5,7 @@ import type { FieldError } from '#machinery/api/status.ts';
 import { validateCounts } from '../apps/workload.ts';
 import { asObject, at, duplicate, integer, invalidField, invalidWhole, items, objects, required, same, strings, text } from '../values.ts';
 import type { Obj } from '../values.ts';
-import { IndexesError, overlap, parseIndexes } from './indexes.ts';
+import { IndexesError, overlap, parseIndexes, readableIndexes } from './indexes.ts';
 
 export function hasCondition(status: Obj, type: string, value = 'True'): boolean {
   return objects(status['conditions']).some((condition) => condition['type'] === type && condition['status'] === value);
@@ -94,15 +94,10 @@ function validateIndexesOf(spec: Obj, status: Obj, before: Obj): FieldError[] {
   }
   return errors;
 }
+/** What cannot be read has been said already, and overlaps with nothing. */
 function overlapProblem(completed: string, failed: string, completions: number): string | undefined {
-  if (completed === '' || failed === '') return undefined;
-  try {
-    const index = overlap(parseIndexes(completed, completions), parseIndexes(failed, completions));
-    return index === undefined ? undefined : `failedIndexes and completedIndexes overlap at index: ${index}`;
-  } catch (error) {
-    if (!(error instanceof IndexesError)) throw error;
-    return error.message;
-  }
+  const index = overlap(readableIndexes(completed, completions), readableIndexes(failed, completions));
+  return index === undefined ? undefined : `failedIndexes and completedIndexes overlap at index: ${index}`;
 }
 
 function validatePods(status: Obj, before: Obj): FieldError[] {

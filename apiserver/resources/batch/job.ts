@@ -31,7 +31,7 @@ function defaultJob(object: Obj): void {
   setMissing(spec, 'backoffLimit', (spec['backoffLimitPerIndex'] ?? undefined) === undefined ? 6 : 2_147_483_647);
   const labels = asObject(at(spec, 'template', 'metadata', 'labels'));
   const metadata = need(object, 'metadata');
-  if (labels && Object.keys(labels).length > 0 && entries(metadata['labels']).length === 0) metadata['labels'] = { ...labels };
+  if (labels && Object.keys(labels).length > 0 && entries(metadata['labels']).length === 0) metadata['labels'] = labels; // the very map, so that labels which are generated for pods are put on the job too
   setMissing(spec, 'completionMode', 'NonIndexed');
   setMissing(spec, 'suspend', false);
   setMissing(spec, 'podReplacementPolicy', (spec['podFailurePolicy'] ?? undefined) === undefined ? 'TerminatingOrFailed' : 'Failed');

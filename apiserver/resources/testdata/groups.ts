@@ -18,6 +18,9 @@ const matchResources = { namespaceSelector: selector, objectSelector: selector, 
 const time = '2026-01-01T00:00:00Z';
 const condition = { type: 'Ready', status: 'True', lastTransitionTime: time, reason: 'Fine', message: 'all is well' };
 
+/** For CN=jane, signed by a key that nobody kept. */
+const signingRequest = 'LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISk1IRUNBUUF3RHpFTk1Bc0dBMVVFQXd3RWFtRnVaVEJaTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5QXdFSApBMElBQks2WmVVNkxjTjEvWkpxMjEyeU1GL0FzdjVBU0pEUXI1VW9hTldaVU0yTE5aZlVWdzArYlZ0VHh3bFg4CmxoUkE3YXNSNWFPUURkQVcvcXRIdjl2OW8zcWdBREFLQmdncWhrak9QUVFEQWdOSUFEQkZBaUJyQXpQZ2JwRE8KZHJBWktnVVBsckxkdWtIaXZvZE1JeDRtdVFkTHpIUlNNQUloQU8vNTJiTlIvZjM2aXArZWY5OWZ6YzRTcWFVbwozcDRWNGtnZUpmZTFTa3BuCi0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=';
+
 export const minimal: Readonly<Record<string, Json>> = {
   'deployments.apps': { metadata: namespaced(), spec: { selector, template: podTemplate } },
   'replicasets.apps': { metadata: namespaced(), spec: { selector, template: podTemplate } },
@@ -39,7 +42,7 @@ export const minimal: Readonly<Record<string, Json>> = {
   'volumeattributesclasses.storage.k8s.io': { metadata: { name: 'x' }, driverName: 'disk.example.com', parameters: { iops: '100' } },
   'priorityclasses.scheduling.k8s.io': { metadata: { name: 'x' }, value: 100 },
   'runtimeclasses.node.k8s.io': { metadata: { name: 'x' }, handler: 'runc' },
-  'certificatesigningrequests.certificates.k8s.io': { metadata: { name: 'x' }, spec: { signerName: 'example.com/signer', usages: ['client auth'], request: 'REQUEST' } },
+  'certificatesigningrequests.certificates.k8s.io': { metadata: { name: 'x' }, spec: { signerName: 'example.com/signer', usages: ['client auth'], request: signingRequest } },
   'roles.rbac.authorization.k8s.io': { metadata: namespaced(), rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] },
   'clusterroles.rbac.authorization.k8s.io': { metadata: { name: 'x' }, rules: [] },
   'rolebindings.rbac.authorization.k8s.io': { metadata: namespaced(), roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'r' } },
@@ -111,7 +114,7 @@ export const full: Readonly<Record<string, Json>> = {
   'volumeattributesclasses.storage.k8s.io': { metadata: { name: 'x' }, driverName: 'disk.example.com', parameters: { iops: '100', throughput: '50' } },
   'priorityclasses.scheduling.k8s.io': { metadata: { name: 'x' }, value: 1000, globalDefault: false, description: 'for all', preemptionPolicy: 'Never' },
   'runtimeclasses.node.k8s.io': { metadata: { name: 'x' }, handler: 'runc', overhead: { podFixed: { cpu: '100m', memory: '10Mi' } }, scheduling: { nodeSelector: { a: 'b' }, tolerations: [{ key: 'k', operator: 'Equal', value: 'v', effect: 'NoExecute', tolerationSeconds: 3 }] } },
-  'certificatesigningrequests.certificates.k8s.io': { metadata: { name: 'x' }, spec: { signerName: 'example.com/signer', expirationSeconds: 3600, usages: ['client auth', 'digital signature'], request: 'REQUEST' },
+  'certificatesigningrequests.certificates.k8s.io': { metadata: { name: 'x' }, spec: { signerName: 'example.com/signer', expirationSeconds: 3600, usages: ['client auth', 'digital signature'], request: signingRequest },
     status: { conditions: [{ type: 'Approved', status: 'True', reason: 'R', message: 'm', lastUpdateTime: time, lastTransitionTime: time }] } },
   'roles.rbac.authorization.k8s.io': { metadata: namespaced(), rules: [{ apiGroups: ['', 'apps'], resources: ['pods', 'deployments'], verbs: ['get', 'list'], resourceNames: ['x'] }] },
   'clusterroles.rbac.authorization.k8s.io': { metadata: { name: 'x' }, rules: [{ nonResourceURLs: ['/metrics', '/logs/*'], verbs: ['get'] }, { apiGroups: ['*'], resources: ['*'], verbs: ['*'] }], aggregationRule: { clusterRoleSelectors: [{ matchLabels: { a: 'b' } }] } },
@@ -122,7 +125,7 @@ export const full: Readonly<Record<string, Json>> = {
   'validatingadmissionpolicies.admissionregistration.k8s.io': { metadata: { name: 'x' }, spec: { paramKind: { apiVersion: 'v1', kind: 'ConfigMap' }, matchConstraints: matchResources, validations: [{ expression: 'object.spec.replicas < 5', message: 'too many', reason: 'Forbidden', messageExpression: "'too many'" }], failurePolicy: 'Ignore', auditAnnotations: [{ key: 'k', valueExpression: "'v'" }], matchConditions: [{ name: 'c', expression: 'true' }], variables: [{ name: 'v', expression: '1' }] },
     status: { observedGeneration: 1, typeChecking: { expressionWarnings: [{ fieldRef: 'spec.validations[0].expression', warning: 'w' }] }, conditions: [condition] } },
   'validatingadmissionpolicybindings.admissionregistration.k8s.io': { metadata: { name: 'x' }, spec: { policyName: 'p', paramRef: { name: 'params', namespace: 'n', parameterNotFoundAction: 'Deny' }, matchResources, validationActions: ['Warn', 'Audit'] } },
-  'mutatingadmissionpolicies.admissionregistration.k8s.io': { metadata: { name: 'x' }, spec: { paramKind: { apiVersion: 'v1', kind: 'ConfigMap' }, matchConstraints: matchResources, variables: [{ name: 'v', expression: '1' }], mutations: [{ patchType: 'JSONPatch', jsonPatch: { expression: '[]' } }, { patchType: 'ApplyConfiguration', applyConfiguration: { expression: 'Object{}' } }], failurePolicy: 'Ignore', matchConditions: [{ name: 'c', expression: 'true' }], reinvocationPolicy: 'IfNeeded' } },
+  'mutatingadmissionpolicies.admissionregistration.k8s.io': { metadata: { name: 'x' }, spec: { paramKind: { apiVersion: 'v1', kind: 'ConfigMap' }, matchConstraints: matchResources, variables: [{ name: 'v', expression: '1' }], mutations: [{ patchType: 'JSONPatch', jsonPatch: { expression: '[JSONPatch{op: "add", path: "/spec/paused", value: true}]' } }, { patchType: 'ApplyConfiguration', applyConfiguration: { expression: 'Object{}' } }], failurePolicy: 'Ignore', matchConditions: [{ name: 'c', expression: 'true' }], reinvocationPolicy: 'IfNeeded' } },
   'mutatingadmissionpolicybindings.admissionregistration.k8s.io': { metadata: { name: 'x' }, spec: { policyName: 'p', paramRef: { selector, parameterNotFoundAction: 'Allow' }, matchResources } },
   'flowschemas.flowcontrol.apiserver.k8s.io': { metadata: { name: 'x' }, spec: { priorityLevelConfiguration: { name: 'p' }, matchingPrecedence: 500, distinguisherMethod: { type: 'ByUser' },
     rules: [{ subjects: [{ kind: 'User', user: { name: 'u' } }, { kind: 'Group', group: { name: 'g' } }, { kind: 'ServiceAccount', serviceAccount: { namespace: 'n', name: 's' } }], resourceRules: [{ verbs: ['get'], apiGroups: ['apps'], resources: ['deployments'], clusterScope: true, namespaces: ['n'] }], nonResourceRules: [{ verbs: ['get'], nonResourceURLs: ['/healthz'] }] }] },

@@ -1,0 +1,56 @@
+// What upstream says of each thing that can be wrong with each field of the kinds outside the core group: one field of a
+// valid object (testdata/groups.ts) is changed or taken out, and the errors are those that testdata/rules.json holds.
+// Texts there are cut at 110 characters.
+import { expect } from 'chai';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { create, rowOf, update } from './testing.ts';
+import { full, minimal } from './testdata/groups.ts';
+import data from './testdata/rules.json' with { type: 'json' };
+
+type Json = Record<string, unknown>;
+interface Case { on: string; base: 'minimal' | 'full'; path?: string; value?: unknown; gone?: string; errors: string[] }
+
+function changed(object: Json, { path, value, gone }: Case): Json {
+  const made = structuredClone(object);
+  const steps = (path ?? gone ?? '').split('/').filter((step) => step !== '');
+  const last = steps.pop();
+  if (last === undefined) return path === undefined ? made : value as Json; // the whole object
+  let here = made;
+  for (const step of steps) here = here[step] as Json; // the path leads somewhere
+  if (gone === undefined) here[last] = structuredClone(value);
+  else delete here[last];
+  return made;
+}
+/** As PUT would find it: a Job has its selector, a request for a certificate knows who asked. */
+function stored(id: string, object: Json): KubeObject {
+  const made: KubeObject = { ...structuredClone(object), metadata: { ...object['metadata'] as Json, uid: 'u', resourceVersion: '1', creationTimestamp: '2026-01-02T03:04:05Z' } };
+  if (rowOf(id).strategy.generation === 'spec' && made.metadata) made.metadata.generation = 1;
+  if (id === 'jobs.batch') made['spec'] = create(id, { ...object, metadata: { ...object['metadata'] as Json, uid: 'u' } }).object['spec'];
+  if (id === 'certificatesigningrequests.certificates.k8s.io') made['spec'] = { ...made['spec'] as Json, username: 'jane', groups: ['dev'] };
+  const { group, version, kind } = rowOf(id);
+  return { apiVersion: `${group}/${version}`, kind, ...made };
+}
+const cut = (error: string): string => (error.length > 110 ? `${error.slice(0, 109)}…` : error);
+
+describe('the rules of', () => {
+  const bases = { minimal, full };
+  for (const [id, cases] of Object.entries(data) as [string, Case[]][]) {
+    it(`${id}: ${cases.length} cases`, () => {
+      for (const one of cases) {
+        const base = bases[one.base][id] ?? {};
+        const [verb, subresource = ''] = one.on.split('/');
+        const { errors } = verb === 'create' ? create(id, { ...changed(base, one), ...uid(changed(base, one)) })
+          : update(id, stored(id, base), (object) => {
+            const made = changed(structuredClone(object) as Json, one);
+            for (const name of Object.keys(object)) delete object[name];
+            Object.assign(object, made);
+          }, subresource);
+        expect(errors.map(cut), JSON.stringify({ ...one, errors: undefined })).to.deep.equal(one.errors);
+      }
+    });
+  }
+});
+/** What the server has set before the rules of a kind are asked. */
+function uid(object: Json): Json {
+  return { metadata: { ...object['metadata'] as Json, uid: 'u' } };
+}
