@@ -2,6 +2,7 @@
 // them back, and what does not fit is told in the words of Go's JSON decoder, since clients and tests compare them.
 import { canonicalQuantity } from '#machinery/api/quantity.ts';
 import type { Field, Type } from '#machinery/schema/schema.ts';
+import { countMembers, maxDepth, tooDeep } from './depth.ts';
 import { canonicalMicroTime, canonicalTime } from './time.ts';
 
 type JsonObject = { [key: string]: unknown };
@@ -25,23 +26,6 @@ export function conform(object: object, type: Type): Findings {
   const state: State = { unknown: [], error: undefined, members: 0, path: [], root: planOf(type), stopped: false };
   struct(object as JsonObject, state.root, state);
   return state;
-}
-
-/** Nesting that everything behind this can still walk through on its stack; no object has a tenth of it. */
-const maxDepth = 1000;
-const tooDeep = (): RangeError => new RangeError('exceeded max depth');
-
-/** Members of all objects in a value. Throws RangeError for what is nested too deep. */
-export function countMembers(value: unknown, depth = 0): number {
-  if (typeof value !== 'object' || value === null) return 0;
-  if (depth > maxDepth) throw tooDeep();
-  let count = 0;
-  if (Array.isArray(value)) {
-    for (const item of value) count += countMembers(item, depth + 1);
-    return count;
-  }
-  for (const key in value) count += 1 + countMembers((value as JsonObject)[key], depth + 1);
-  return count;
 }
 
 interface State extends Findings {
@@ -104,7 +88,8 @@ function struct(object: JsonObject, plan: Plan, state: State): void {
       }
       case 'list':
         if (!Array.isArray(value)) mismatch(state, plan, key, value, field.field.goType);
-        else if (value.length === 0 && field.dropEmpty) delete object[key];
+        // No managers at all is what clients say to have them forgotten.
+        else if (value.length === 0 && field.dropEmpty && key !== 'managedFields') delete object[key];
         else list(value, field, plan, key, state);
         break;
       case 'map': case 'mapOfLists':

@@ -5,7 +5,8 @@ import type { KubeObject } from '#machinery/api/object.ts';
 import { badRequest, invalid } from '#machinery/api/status.ts';
 import type { StatusError } from '#machinery/api/status.ts';
 import type { Type } from '#machinery/schema/schema.ts';
-import { conform, countMembers } from './conform.ts';
+import { conform } from './conform.ts';
+import { countMembers, shallow } from './depth.ts';
 import { countColons, scanJson } from './scan.ts';
 
 export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
@@ -139,19 +140,4 @@ function unrecognized(why: string, bytes: Buffer, expected: ExpectedKind): Statu
   const shown = bytes.toString(bytes[0] === 0x7b ? 'utf8' : 'hex', 0, 30);
   const summary = bytes.length === 0 ? '<empty>' : bytes.length > 30 ? `${shown} ...` : shown;
   return badRequest(`the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summary})`);
-}
-
-/** Throws 400 when a value is nested deeper than anything that is real. */
-export function checkDepth(value: unknown): void {
-  shallow(() => countMembers(value));
-}
-
-/** Nesting that no stack can hold is the client's mistake. */
-export function shallow<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof RangeError) throw badRequest('exceeded max depth');
-    throw error;
-  }
 }

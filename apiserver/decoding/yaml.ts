@@ -1,7 +1,7 @@
 // YAML of request bodies. Reading it may take seconds and much memory for a few kilobytes that somebody made for that, so it
 // happens in a thread that is bounded in both and ended when it is not needed; JSON, which most of it is, does not go there.
 import { Worker } from 'node:worker_threads';
-import { countMembers } from './conform.ts';
+import { countMembers } from './depth.ts';
 import { countColons } from './scan.ts';
 import type { Answer, Question } from './yaml-worker.ts';
 

@@ -1,19 +1,22 @@
 // Requests for resources, after the filters: from the request info to the handler of the verb.
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { badRequest, notFound, StatusError } from '#machinery/api/status.ts';
+import { badRequest, conflict, notFound, StatusError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
 import { forbiddenFor } from '../filters/forbidden.ts';
 import { isTrue } from '../filters/request-info.ts';
 import type { Authorizer } from '../filters/seams.ts';
 import type { Backend, CustomHandler } from '../backend.ts';
+import { checkDepth, shallow } from '../decoding/depth.ts';
 import { applyJsonPatch } from '../patch/json.ts';
 import { applyMergePatch } from '../patch/merge.ts';
 import { applyStrategicPatch } from '../patch/strategic.ts';
 import type { WatchCache } from '../storage/cache.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readBody } from './body.ts';
-import type { Schema } from '#machinery/schema/schema.ts';
+import { parseApiVersion } from '#machinery/api/object.ts';
+import type { Schema, Type } from '#machinery/schema/schema.ts';
+import type { TrackedKind } from '../fieldmanager/field-manager.ts';
 import { asKind, parseBody, parseJson } from './decode.ts';
 import type { ExpectedKind } from './decode.ts';
 import { notOlderThan, parseResourceVersion, unexpected } from './freshness.ts';
@@ -205,7 +208,8 @@ async function create(request: ApiRequest): Promise<void> {
     const answer = await handler({ context, row: served.row, namespace, name: '', body: object, dryRun: options.dryRun });
     return respond(context, response, form, 201, JSON.stringify(answer));
   }
-  const written = await deps.storeOf(served).create(writeRequest(request, '', '', options.dryRun, options.asObject), object);
+  const track = await trackerFor(request, options.fieldManager);
+  const written = await deps.storeOf(served).create({ ...writeRequest(request, '', '', options.dryRun, options.asObject), track }, object);
   return respond(context, response, form, 201, objectJson(served.row, written, form.transform, context.query, Date.now()));
 }
 
@@ -233,7 +237,8 @@ export async function update(request: ApiRequest, subresource = ''): Promise<voi
     return object;
   };
   const create = served.row.strategy.createOnUpdate === true && subresource === '';
-  const written = await deps.storeOf(served).update(writeRequest(request, name, subresource, options.dryRun, options.asObject), decode, create ? {
+  const track = await trackerFor(request, options.fieldManager, subresource);
+  const written = await deps.storeOf(served).update({ ...writeRequest(request, name, subresource, options.dryRun, options.asObject), track }, decode, create ? {
     createMissing: decode, onCreate: () => authorizeCreate(request),
   } : {});
   return respond(context, response, form, written.created ? 201 : 200, objectJson(served.row, written, form.transform, context.query, Date.now()));
@@ -248,24 +253,32 @@ async function authorizeCreate({ deps, context }: ApiRequest): Promise<void> {
   if (!decision.allowed) throw forbiddenFor(user, info, decision.reason);
 }
 
-export const patchTypes = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'] as const;
+export const patchTypes = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json', 'application/apply-patch+yaml'] as const;
 type PatchType = (typeof patchTypes)[number];
 
-/** Reads and checks a patch; the result makes the patched document from the current one. */
-export async function readPatch(request: ApiRequest, kind = kindOf(request.served)): Promise<{ options: ReturnType<typeof writeOptions>; apply: (current: Readonly<Writable>) => Promise<unknown> }> {
+export interface Patch {
+  readonly options: ReturnType<typeof writeOptions>;
+  /** A configuration to be applied: it creates what is missing, and the outcome names its managers. */
+  readonly applies: boolean;
+  /** The patched document; only a configuration can do without a current one. */
+  readonly apply: (current: Readonly<Writable> | undefined) => Promise<unknown>;
+}
+
+/** Reads and checks a patch of the kind that the request is about, in the form that it tracks. */
+export async function readPatch(request: ApiRequest, kind: TrackedKind): Promise<Patch> {
   const { context } = request;
-  const schemaType = (await loadTypes()).typeFor(kind.group, kind.version, kind.kind);
+  const schemaType = (await loadTypes()).typeFor(...kindNames(kind));
   const contentType = (context.request.headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '';
-  const accepted: readonly string[] = schemaType ? patchTypes : patchTypes.slice(0, 2);
+  const accepted: readonly string[] = schemaType ? patchTypes : patchTypes.filter((type) => type !== 'application/strategic-merge-patch+json');
   if (!accepted.includes(contentType)) throw unsupportedBody(accepted);
   const type = contentType as PatchType; // one of the list
+  const applies = type === 'application/apply-patch+yaml';
   const raw = await readBody(context.request);
-  const options = writeOptions(context.query, 'PatchOptions');
-  const decoding = await import('../decoding/decode.ts');
+  const options = writeOptions(context.query, 'PatchOptions', applies);
+  if (applies) return readConfiguration(kind, schemaType, raw, options, context);
   let body: unknown;
   try {
     body = parseJson(raw.toString());
-    decoding.checkDepth(body);
   } catch (error) {
     throw badRequest(`error decoding patch: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -281,41 +294,81 @@ export async function readPatch(request: ApiRequest, kind = kindOf(request.serve
     }
   };
   return {
-    options,
+    options, applies,
     async apply(current) {
-      const object = decoding.shallow(() => patched(current)); // copies of copies may be deeper than what they were made of
+      if (!current) throw new Error('such a patch is of something that is there');
+      const object = shallow(() => patched(current)); // copies of copies may be deeper than what they were made of
       if (!schemaType) {
-        decoding.checkDepth(object);
+        checkDepth(object);
         return object;
       }
+      const { conformPatched } = await import('../decoding/decode.ts');
       const shown = (): string => (type === 'application/strategic-merge-patch+json' ? raw.toString() : JSON.stringify(object));
-      const { warnings } = decoding.conformPatched({ object, type: schemaType, fieldValidation: options.fieldValidation, shown, patch: raw });
+      const { warnings } = conformPatched({ object, type: schemaType, fieldValidation: options.fieldValidation, shown, patch: raw });
       for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
       return object;
     },
   };
 }
 
-const kindOf = ({ row }: Served): { group: string; version: string; kind: string } => row;
+async function readConfiguration(kind: TrackedKind, type: Type | undefined, raw: Buffer, options: Patch['options'], context: RequestState): Promise<Patch> {
+  const { parseConfiguration } = await import('../patch/apply.ts');
+  context.audit?.requestPatch(raw.toString()); // may be YAML, so it is told as text
+  const configuration = await parseConfiguration(raw);
+  return {
+    options, applies: true,
+    apply(current) {
+      const { object, warnings } = configuration.applyTo(current, { kind, type, manager: options.fieldManager, force: options.force === true, now: Date.now(), fieldValidation: options.fieldValidation });
+      for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
+      return Promise.resolve(object);
+    },
+  };
+}
+
+function kindNames({ apiVersion, kind }: TrackedKind): [group: string, version: string, kind: string] {
+  const { group, version } = parseApiVersion(apiVersion);
+  return [group, version, kind];
+}
+
+/** The kind of a request as its managers see it. */
+async function trackedKindOf({ deps, served }: ApiRequest, subresource: string): Promise<TrackedKind> {
+  const [{ trackedKind }, schema] = await Promise.all([import('../fieldmanager/tracker.ts'), loadTypes()]);
+  return trackedKind(served, subresource, deps.resources, schema);
+}
+
+/** Records what a write changes as this client's. */
+async function trackerFor(request: ApiRequest, fieldManager: string, subresource = ''): Promise<NonNullable<WriteRequest['track']>> {
+  const [{ managerOf }, { trackUpdate }, kind] = await Promise.all([import('../fieldmanager/tracker.ts'), import('../fieldmanager/field-manager.ts'), trackedKindOf(request, subresource)]);
+  const manager = managerOf(fieldManager, request.context.request);
+  return (live, object) => trackUpdate(kind, live, object, manager, Date.now());
+}
 
 /** The table of built-in types is large and nothing before the first patch needs it. */
-async function loadTypes(): Promise<Schema> {
+export async function loadTypes(): Promise<Schema> {
   return (await import('#machinery/schema/schema.ts')).loadSchema();
 }
 
 export async function patch(request: ApiRequest, subresource = ''): Promise<void> {
   const { deps, context, response, served, namespace } = request;
   const form = outputForm(request);
-  const { options, apply } = await readPatch(request);
+  const { options, applies, apply } = await readPatch(request, await trackedKindOf(request, subresource));
   const { name } = context.info;
   const { row } = served;
-  const written = await deps.storeOf(served).update(writeRequest(request, name, subresource, options.dryRun, { ...options.asObject, kind: 'UpdateOptions' }), async (old) => {
+  const patched = async (old: Readonly<Writable> | undefined): Promise<Writable> => {
     const object = asKind(await apply(old), row);
     row.strategy.default?.(object);
+    if (!old && object.metadata.uid) throw conflict(served.name, name, `uid mismatch: the provided object specified uid ${object.metadata.uid}, and no existing object was found`);
     checkName(object, name, namespace);
     return object;
-  });
-  return respond(context, response, form, 200, objectJson(row, written, form.transform, context.query, Date.now()));
+  };
+  const write: WriteRequest = {
+    ...writeRequest(request, name, subresource, options.dryRun, { ...options.asObject, kind: 'UpdateOptions' }),
+    track: applies ? 'done' : await trackerFor(request, options.fieldManager, subresource),
+  };
+  const written = await deps.storeOf(served).update(write, patched, applies && subresource === '' ? {
+    createMissing: () => patched(undefined), onCreate: () => authorizeCreate(request),
+  } : {});
+  return respond(context, response, form, written.created ? 201 : 200, objectJson(row, written, form.transform, context.query, Date.now()));
 }
 
 /** Kinds whose deletion answers with the object; others answer with a Status. */

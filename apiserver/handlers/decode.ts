@@ -2,13 +2,14 @@
 import { apiVersionOf } from '#machinery/api/object.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { badRequest } from '#machinery/api/status.ts';
+import { checkDepth } from '../decoding/depth.ts';
 import type { BodyFormat } from './negotiate.ts';
 import type { Writable } from './store.ts';
 
 /** A body to a value; throws 400. */
 export async function parseBody(body: Buffer, format: BodyFormat): Promise<unknown> {
   const value = format === 'protobuf' ? await parseProtobuf(body) : format === 'json' ? parseJson(body.toString()) : await readYaml(body);
-  (await import('../decoding/decode.ts')).checkDepth(value);
+  checkDepth(value);
   return value;
 }
 
@@ -32,12 +33,16 @@ async function parseProtobuf(body: Buffer): Promise<unknown> {
   }
 }
 
+/** Throws 400, also for what is nested too deep. */
 export function parseJson(text: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     throw badRequest(`couldn't get version/kind; json parse error: ${error instanceof Error ? error.message : String(error)}`);
   }
+  checkDepth(value);
+  return value;
 }
 
 export interface ExpectedKind { group: string; version: string; kind: string }

@@ -1,8 +1,9 @@
 // The scale subresource: an autoscaling/v1 Scale over the fields that the kind's strategy names.
 import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { badRequest, conflict, invalid, notFound, staleConflict } from '#machinery/api/status.ts';
-import { checkName, decodeAs, methodNotAllowed, noSuchResource, outputForm, readPatch, writeRequest } from './api.ts';
+import { checkName, decodeAs, loadTypes, methodNotAllowed, noSuchResource, outputForm, readPatch, writeRequest } from './api.ts';
 import type { ApiRequest } from './api.ts';
+import type { TrackedKind } from '../fieldmanager/field-manager.ts';
 import { readBody } from './body.ts';
 import { asKind } from './decode.ts';
 import { negotiateInput } from './negotiate.ts';
@@ -28,6 +29,11 @@ export async function serveScale(request: ApiRequest): Promise<void> {
   }
   let options: ReturnType<typeof writeOptions>;
   let change: (scale: Writable) => Promise<Writable>;
+  let applies = false;
+  const [{ managersOfScale, managersOfParent }, { trackUpdate }, { managerOf }, tracked] = await Promise.all([
+    import('../fieldmanager/scale.ts'), import('../fieldmanager/field-manager.ts'), import('../fieldmanager/tracker.ts'), trackedScale(),
+  ]);
+  const owner = { apiVersion: served.apiVersion, replicas: rules.specReplicas };
   if (verb === 'update') {
     const format = negotiateInput(context.request.headers['content-type']);
     const raw = await readBody(context.request);
@@ -35,14 +41,19 @@ export async function serveScale(request: ApiRequest): Promise<void> {
     const { fieldValidation } = options;
     change = () => decodeAs(request, raw, format, scaleKind, fieldValidation);
   } else if (verb === 'patch') {
-    const patch = await readPatch(request, scaleKind);
+    const patch = await readPatch(request, tracked);
     options = patch.options;
+    applies = patch.applies;
     change = async (scale) => asKind(await patch.apply(scale), scaleKind);
   } else throw methodNotAllowed();
 
-  const written = await store.update({ ...writeRequest(request, name, '', options.dryRun, options.asObject), admitted: true }, async (old) => {
+  const manager = managerOf(options.fieldManager, context.request);
+  const written = await store.update({ ...writeRequest(request, name, '', options.dryRun, options.asObject), admitted: true, track: 'done' }, async (old) => {
     const before = scaleOf(old, rules);
+    const managers = managersOfScale(old.metadata.managedFields, owner);
+    if (managers) before.metadata.managedFields = managers;
     const scale = await change(before);
+    if (!applies) trackUpdate(tracked, before, scale, manager, Date.now());
     checkName(scale, name, namespace);
     const { uid, resourceVersion } = scale.metadata;
     if (uid && uid !== old.metadata.uid) throw conflict(served.name, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`);
@@ -53,9 +64,19 @@ export async function serveScale(request: ApiRequest): Promise<void> {
     await store.admission('UPDATE', writeRequest(request, name, 'scale', options.dryRun, options.asObject), scale, before);
     const object = structuredClone(old) as Writable;
     set(object, rules.specReplicas, replicas);
+    const left = managersOfParent(old.metadata.managedFields, scale.metadata.managedFields, owner);
+    if (left) object.metadata.managedFields = left;
+    else delete object.metadata.managedFields;
     return object;
   });
   return respond(context, response, form, 200, JSON.stringify(scaleOf(written.object, rules)));
+}
+
+/** Nothing of a Scale is put back, and it has one version. */
+async function trackedScale(): Promise<TrackedKind> {
+  const [{ atomOf }, { deducedAtom }, schema] = await Promise.all([import('../fieldmanager/builtin.ts'), import('../fieldmanager/atom.ts'), loadTypes()]);
+  const type = schema.typeFor(scaleKind.group, scaleKind.version, scaleKind.kind);
+  return { apiVersion: 'autoscaling/v1', kind: 'Scale', subresource: 'scale', atom: type ? atomOf(type) : deducedAtom, reset: undefined, inVersion: () => undefined };
 }
 
 export function scaleOf(object: Readonly<KubeObject>, rules: Rules): Writable {

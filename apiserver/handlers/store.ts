@@ -8,6 +8,7 @@ import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound, staleConflict, StatusError } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Operation } from '../admission/admission.ts';
+import { keepManagersValid, sameButForTimes } from '../fieldmanager/managed.ts';
 import type { RequestContext } from '../request.ts';
 import { validateObjectMeta, validateObjectMetaUpdate } from '../resources/meta.ts';
 import type { Reservation, WriteContext } from '../resources/resource.ts';
@@ -49,6 +50,11 @@ export interface WriteRequest {
   options: Record<string, unknown>;
   /** Admission was asked in another form (a Binding, a Scale) and is not asked again. */
   admitted?: boolean;
+  /**
+   * Records in the object who changed what; `live` is undefined on create. 'done': whoever made the object has recorded it. Absent:
+   * the managers stay as they are, for writes of the server itself.
+   */
+  track?: ((live: Readonly<Writable> | undefined, object: Writable) => void) | 'done';
 }
 
 interface Current { object: Writable; bytes: Buffer | undefined; revision: bigint }
@@ -78,7 +84,10 @@ export class ObjectStore {
     }
     delete metadata.resourceVersion;
     warnOf(dedupeOwners(metadata), request.context);
+    track(request, undefined, object);
+    const managers = metadata.managedFields;
     await this.#admit('CREATE', request, writing, request.name || (metadata.name ?? ''), object, undefined);
+    warnOf(keepManagersValid(metadata, managers), request.context);
     warnOf(dedupeOwners(metadata), request.context);
 
     const generated = !metadata.name && !!metadata.generateName;
@@ -124,7 +133,7 @@ export class ObjectStore {
         const { value } = await this.#deps.storage.get(key);
         return value ? undefined : { ...finished(object), created: true, deleted: false };
       }
-      const result = await this.#put(key, object, 0n);
+      const result = await this.#put(key, object, 0n, request.track === 'done');
       return result === undefined ? undefined : { ...finished(object, result), created: true, deleted: false };
     });
   }
@@ -166,7 +175,10 @@ export class ObjectStore {
       throw conflict(resource, request.name, `Precondition failed: UID in precondition: ${given.uid}, UID in object meta: ${old.metadata.uid}`);
     }
     warnOf(dedupeOwners(given), request.context);
+    track(request, old, object);
+    const managers = given.managedFields;
     if (!request.admitted) await this.#admit('UPDATE', request, writing, request.name, object, old);
+    warnOf(keepManagersValid(given, managers), request.context);
     warnOf(dedupeOwners(given), request.context);
 
     const version = given.resourceVersion ?? '';
@@ -213,11 +225,11 @@ export class ObjectStore {
         return { ...finished(object), created: false, deleted: true };
       }
       const text = JSON.stringify(object);
-      if (current.bytes && Buffer.byteLength(text) === current.bytes.length && isDeepStrictEqual(object, old)) {
-        return { object, bytes: current.bytes, created: false, deleted: false };
+      if (current.bytes && Buffer.byteLength(text) === current.bytes.length && sameButForTimes(object, old)) {
+        return { object: structuredClone(old) as Writable, bytes: current.bytes, created: false, deleted: false };
       }
       if (request.dryRun) return { ...finished(object), created: false, deleted: false };
-      const revision = await this.#put(key, object, current.revision);
+      const revision = await this.#put(key, object, current.revision, request.track === 'done');
       return revision === undefined ? undefined : { ...finished(object, revision), created: false, deleted: false };
     });
   }
@@ -308,11 +320,16 @@ export class ObjectStore {
   }
 
   /** The new revision; undefined when the key was not as expected. */
-  async #put(key: string, object: Writable, expected: bigint): Promise<bigint | undefined> {
+  async #put(key: string, object: Writable, expected: bigint, applied = false): Promise<bigint | undefined> {
     const toStore = this.#served.toStored(object);
     const shown = toStore.metadata?.resourceVersion;
     if (toStore.metadata) delete toStore.metadata.resourceVersion;
-    const value = Buffer.from(JSON.stringify(toStore));
+    let value = Buffer.from(JSON.stringify(toStore));
+    if (value.length > maxObjectBytes && toStore.metadata?.managedFields && !applied) {
+      // Who manages what may be large, and is not worth refusing a write for.
+      delete toStore.metadata.managedFields;
+      value = Buffer.from(JSON.stringify(toStore));
+    }
     if (toStore.metadata && shown !== undefined) toStore.metadata.resourceVersion = shown;
     if (value.length > maxObjectBytes) throw new StatusError(413, 'RequestEntityTooLarge', `Request entity is too large: the object has ${value.length} bytes, the limit is ${maxObjectBytes}`);
     const { ttlSeconds } = this.#served.stored?.row.strategy ?? {};
@@ -372,6 +389,11 @@ function finished(object: Readonly<Writable>, revision?: bigint): { object: Writ
   const own = object as Writable; // written objects are ours; marked ones are clones
   if (revision !== undefined) own.metadata.resourceVersion = String(revision);
   return { object: own, bytes: Buffer.from(JSON.stringify(own)) };
+}
+
+function track({ track: record }: WriteRequest, live: Readonly<Writable> | undefined, object: Writable): void {
+  if (typeof record === 'function') record(live, object);
+  else if (record === undefined && live?.metadata.managedFields && !object.metadata.managedFields) object.metadata.managedFields = live.metadata.managedFields;
 }
 
 function warnOf(text: string | undefined, context: RequestContext): void {

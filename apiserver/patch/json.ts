@@ -1,6 +1,7 @@
 // RFC 6902, with the leniencies and answers of upstream's patch library (evanphx/json-patch v4): a malformed patch is 400, one
 // that does not fit the object 422.
 import { badRequest, requestTooLarge, StatusError } from '#machinery/api/status.ts';
+import { checkDepth, shallow } from '../decoding/depth.ts';
 import { copyJson, equalJson, isObject, jsonKind, put } from './json-value.ts';
 import type { JsonObject } from './json-value.ts';
 
@@ -18,12 +19,13 @@ export function applyJsonPatch(document: object, patch: unknown): unknown {
   const root: Root = { value: copyJson(document) as Container, copiedBytes: 0 }; // an object of JSON is one or the other
   for (const operation of operations) {
     try {
-      step(root, operation);
+      shallow(() => step(root, operation)); // copies of copies get deeper than what they were made of
     } catch (error) {
       if (error instanceof PatchFailure) throw doesNotFit(error.message);
       throw error;
     }
   }
+  checkDepth(root.value);
   return root.value;
 }
 
