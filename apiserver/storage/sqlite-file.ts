@@ -110,7 +110,7 @@ export async function createDatabase(path: string, revision: bigint, keys: Async
 async function checkUnusedLog(path: string): Promise<void> {
   let lock: Disposable;
   try {
-    lock = await lockDatabase(path);
+    lock = await lockDatabase(path, 0);
   } catch {
     return; // somebody has it open
   }
@@ -127,12 +127,12 @@ function checkLog(path: string): void {
 }
 
 /** Held by whoever owns the database; throws when somebody else does. */
-export async function lockDatabase(path: string): Promise<Disposable> {
+export async function lockDatabase(path: string, patienceMs?: number): Promise<Disposable> {
   const { lockFile } = await import('#machinery/base/file-lock.ts');
   let lock: { release(): void } | undefined;
   try {
     // Whatever name it goes by, it is one file.
-    lock = lockFile(`${existsSync(path) ? realpathSync(path) : resolve(path)}-lock`);
+    lock = lockFile(`${existsSync(path) ? realpathSync(path) : resolve(path)}-lock`, patienceMs);
   } catch (cause) {
     throw new StorageUnavailableError(`cannot lock ${path}: ${reason(cause)}; check the owner and mode of its folder`, { cause });
   }

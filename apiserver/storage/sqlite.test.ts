@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { eventually } from '#machinery/base/abort.ts';
 import { openSqlite } from './sqlite.ts';
 import { StorageUnavailableError, type Storage } from './storage.ts';
@@ -169,6 +170,25 @@ describe('openSqlite()', () => {
         if (before[1]) expect(after[1]?.equals(before[1])).to.equal(true);
       });
     }
+
+    it('any damage to the log that would lose an acknowledged write', async () => {
+      const source = temporaryFile();
+      await killed(source);
+      const { size } = statSync(`${source}-wal`);
+      const damage = fc.record({ at: fc.integer({ min: 0, max: size - 1 }), length: fc.integer({ min: 1, max: 9000 }), isCut: fc.boolean() });
+      const path = temporaryFile();
+      await fc.assert(fc.asyncProperty(damage, async ({ at, length, isCut }) => {
+        for (const suffix of ['', '-wal', '-shm']) copyFileSync(source + suffix, path + suffix);
+        if (isCut) truncateSync(`${path}-wal`, at);
+        else overwrite(`${path}-wal`, at, Math.min(length, size - at));
+        const storage = await openSqlite({ path }).catch((error: unknown) => {
+          expect(String(error)).to.contain('-wal is damaged');
+        });
+        if (!storage) return;
+        expect((await storage.range({ prefix: '/registry/' })).items).to.have.length(50);
+        await storage.close();
+      }), { numRuns: 60 });
+    }).timeout(20_000);
 
     it('but not a log whose last, unacknowledged write is torn, nor one that is untouched', async () => {
       for (const tear of [0, 1, 3000]) {

@@ -2,11 +2,8 @@
 // none behind, and the file itself may stay.
 import { DatabaseSync } from 'node:sqlite';
 
-/** Some hold it for a moment only, to look. */
-const patienceMs = 200;
-
-/** Locks until `release`; undefined when another owner, in this process or another, has it. Throws when the file cannot be made. */
-export function lockFile(path: string): { release(): void } | undefined {
+/** Locks until `release`; undefined when another owner, in this process or another, keeps it (some only look for a moment). Throws when the file cannot be made. */
+export function lockFile(path: string, patienceMs = 200): { release(): void } | undefined {
   const database = new DatabaseSync(path, { timeout: patienceMs });
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
