@@ -12,7 +12,7 @@ import { createFleet, type FleetServer } from './apiserver-fleet.ts';
 import type { Soak, SoakRun } from './soak.ts';
 
 const forms = {
-  short: { servers: 2, members: 1, services: 60, faults: 2, awayMs: 500 },
+  short: { servers: 2, members: 1, services: 200, faults: 2, awayMs: 500 },
   long: { servers: 3, members: 3, services: 200, faults: 12, awayMs: 5000 },
 };
 const namespace = 'default';

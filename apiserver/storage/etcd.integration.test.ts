@@ -1,12 +1,18 @@
 // The external engine against a real etcd: the common contract, and what happens when etcd is killed, stopped or away.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { eventually } from '#machinery/base/abort.ts';
+import { createCa, issueCertificate } from '#machinery/pki/pki.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
+import { startTestServer, type Answer } from '../testing.ts';
 import { openEtcd } from './etcd.ts';
 import { CompactedError, StorageUnavailableError, type Storage, type StorageEvent } from './storage.ts';
 import { collect, describeStorage, rejection } from './suite.ts';
-import { Etcd, etcdBinary as binary, freePort, isEtcdInstalled as isInstalled } from './testing-etcd.ts';
+import { EtcdCluster, installedEtcd, newerEtcd, type EtcdMember } from './etcd-fixture.ts';
+import { Etcd, freePort, isEtcdInstalled as isInstalled } from './testing-etcd.ts';
 import { createWatchCache } from './watch-cache.ts';
 
 async function write(storage: Storage, key: string, text: string, expected = 0n): Promise<bigint> {
@@ -15,16 +21,21 @@ async function write(storage: Storage, key: string, text: string, expected = 0n)
   return result.revision;
 }
 
-(isInstalled ? describe : describe.skip)(`etcd (${isInstalled ? binary : `skipped: no ${binary} on PATH`})`, () => {
-  let etcd: Etcd;
+const binaries = [installedEtcd() ?? 'no etcd on PATH', await newerEtcd()];
+for (const binary of binaries) (typeof binary === 'string' ? describe.skip : describe)(`etcd (${typeof binary === 'string' ? `skipped: ${binary}` : binary.version})`, () => {
+  let cluster: EtcdCluster;
+  let etcd: { url: string };
   before(async () => {
-    etcd = new Etcd();
-    await etcd.start();
+    if (typeof binary === 'string') return;
+    cluster = await EtcdCluster.onLoopback({ binary });
+    await cluster.waitHealthy();
+    etcd = cluster.members[0] as EtcdMember; // one was asked for
   });
-  after(() => etcd[Symbol.asyncDispose]());
+  after(() => cluster?.[Symbol.asyncDispose]());
 
   let tests = 0;
   describeStorage('etcd', async () => ({ storage: await openEtcd({ servers: [etcd.url] }), prefix: `/registry/suite${(tests += 1)}/` }));
+  if (binary !== binaries[0]) return; // what follows is about us, whatever etcd's version
 
   it('openEtcd() refuses an unreachable server within a few seconds, in one line', async () => {
     const startedAt = Date.now();
@@ -97,14 +108,43 @@ async function write(storage: Storage, key: string, text: string, expected = 0n)
     await storage.close();
   });
 
+  it('over TLS: with a client certificate, not without one, nor when etcd shows one of another CA', async () => {
+    if (typeof binary === 'string') return;
+    const folder = mkdtempSync(join(tmpdir(), 'proa-etcd-tls-'));
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const [ca, stranger] = await Promise.all([createCa('etcd-ca'), createCa('stranger')]);
+    const [server, client] = await Promise.all([
+      issueCertificate(ca, { commonName: 'etcd', usages: ['server', 'client'], ips: ['127.0.0.1'] }), issueCertificate(ca, { commonName: 'apiserver', usages: ['client'] }),
+    ]);
+    const caFile = file('ca.crt', ca.cert);
+    const flags = [`--cert-file=${file('server.crt', server.cert)}`, `--key-file=${file('server.key', server.key)}`, `--trusted-ca-file=${caFile}`, '--client-cert-auth'];
+    try {
+      await using secure = await EtcdCluster.onLoopback({ binary, scheme: 'https', flags });
+      const own = { servers: secure.urls, caFile, certFile: file('client.crt', client.cert), keyFile: file('client.key', client.key) };
+      const storage = await eventually(AbortSignal.timeout(20_000), () => openEtcd(own).catch((error: unknown) => {
+        if (error instanceof StorageUnavailableError) return undefined; // not yet
+        throw error;
+      }));
+      await write(storage, '/registry/tls/a', 'x');
+      await storage.close();
+      for (const wrong of [{ servers: secure.urls, caFile }, { ...own, caFile: file('stranger.crt', stranger.cert) }, { servers: secure.urls.map((url) => url.replace('https', 'http')) }]) {
+        expect(await rejection(openEtcd(wrong))).to.be.instanceOf(StorageUnavailableError);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }).timeout(60_000);
+
   it('calls and watches end with StorageUnavailableError after close()', async () => {
     const storage = await openEtcd({ servers: [etcd.url] });
-    const watch = storage.watch('/registry/', await storage.revision(), new AbortController().signal)[Symbol.asyncIterator]();
-    await watch.next();
-    const waiting = watch.next();
+    const waiting = collect(storage.watch('/registry/', await storage.revision(), new AbortController().signal), 1);
+    waiting.catch(() => undefined); // looked at below
     await new Promise((resolve) => setTimeout(resolve, 50));
     await storage.close();
-    expect(await rejection(Promise.resolve(waiting))).to.be.instanceOf(StorageUnavailableError);
+    expect(await rejection(waiting)).to.be.instanceOf(StorageUnavailableError);
     expect(await rejection(storage.revision())).to.be.instanceOf(StorageUnavailableError);
   });
 });
@@ -212,6 +252,42 @@ async function write(storage: Storage, key: string, text: string, expected = 0n)
     for (const socket of sockets) socket.destroy();
     proxy.close();
   });
+
+  it('a write whose answer is lost is a 5xx, never a conflict or a success; it is not repeated, and what it took is kept', async () => {
+    const upstream = new URL(etcd.url);
+    const sockets = new Set<Socket>();
+    let isMute = false;
+    const proxy = createServer((client) => {
+      const server = connect(Number(upstream.port), upstream.hostname);
+      for (const socket of [client, server]) sockets.add(socket.on('error', () => undefined));
+      client.on('data', (chunk) => server.write(chunk)).on('close', () => server.destroy());
+      server.on('data', (chunk) => isMute || client.write(chunk)).on('close', () => client.destroy());
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const api = await startTestServer({ storage: { engine: 'etcd', servers: [`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`] } });
+    const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+    const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'lost' }, spec: {} };
+    const post = (): Promise<Answer> => api.call('POST', path, { body });
+    expect((await api.call('GET', path)).status).to.equal(200);
+    // From the very moment of the write on: reads that come before it in the same request still get their answers.
+    const key = '/registry/leases/default/lost';
+    for (const socket of sockets) socket.on('data', (chunk: Buffer) => { isMute ||= chunk.includes(key); });
+    const lost = await post();
+    expect(lost.status, lost.text).to.be.within(500, 504);
+    const { value } = await storage.get(key);
+    expect(value?.createRevision, 'it happened, once').to.equal(value?.modRevision);
+    expect(value).to.not.equal(undefined);
+    for (const socket of sockets) socket.destroy();
+    isMute = false;
+    const again = await eventually(AbortSignal.timeout(20_000), async () => {
+      const answer = await post();
+      return answer.status < 500 && answer;
+    });
+    expect([again.status, again.body['reason']]).to.deep.equal([409, 'AlreadyExists']);
+    await api.stop();
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  }).timeout(60_000);
 
   it('away too long: the watch gives up with StorageUnavailableError', async () => {
     const watching = collect(storage.watch('/registry/', await storage.revision(), controller.signal), 1);
