@@ -29,7 +29,8 @@ export function tableJson(row: ResourceRow, items: readonly Item[], version: Tra
   const definitions = strategy.cells ? strategy.columns ?? [] : defaultColumns;
   const rows = items.map((item) => {
     const shown = include === 'None' ? 'null' : include === 'Object' ? item.bytes?.toString() ?? JSON.stringify(item.object) : partialJson(item.object, version);
-    return `{"cells":${JSON.stringify(cells(item.object, now))},"object":${shown}}`;
+    const conditions = strategy.rowConditions?.(item.object) ?? [];
+    return `{"cells":${JSON.stringify(cells(item.object, now))},${conditions.length > 0 ? `"conditions":${JSON.stringify(conditions)},` : ''}"object":${shown}}`;
   });
   return `{"kind":"Table","apiVersion":"meta.k8s.io/${version}","metadata":${JSON.stringify(list)},"columnDefinitions":${columns ? JSON.stringify(definitions) : 'null'},"rows":[${rows.join(',')}]}`;
 }

@@ -16,6 +16,8 @@ export interface Column {
 /** The moment's facts for a cell: ages are relative to `now` (milliseconds). */
 export type Cells = (object: Readonly<KubeObject>, now: number) => unknown[];
 
+export interface RowCondition { type: 'Completed'; status: 'True'; reason: string; message: string }
+
 export interface WriteContext {
   readonly request: RequestContext;
   readonly now: number;
@@ -72,6 +74,8 @@ export interface Strategy {
   ttlSeconds?: number;
   columns?: Column[];
   cells?: Cells;
+  /** What a table says of a whole row: that a pod has ended, which clients may grey out. */
+  rowConditions?: (object: Readonly<KubeObject>) => readonly RowCondition[];
   /** Field selectors beside metadata.name and metadata.namespace: label -> value of an object. */
   fieldLabels?: Record<string, (object: Readonly<KubeObject>) => string>;
   /** Upstream's text for a field selector that is not supported, `{label}` filled in. */

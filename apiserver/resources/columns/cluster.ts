@@ -1,9 +1,9 @@
 // Tables of everything that is neither core nor a workload: network, rights, storage, admission, scheduling.
 import { humanDuration } from '#machinery/api/duration.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
-import { asObject, at, integer, items, objects, strings, text } from '../values.ts';
+import { asObject, at, entries, integer, items, objects, strings, text } from '../values.ts';
 import { age, count, field, name, part, selectorCell, table, withMore } from './column.ts';
-import type { Table } from './column.ts';
+import type { Cell, Table } from './column.ts';
 import { loadBalancerAddresses } from './core.ts';
 
 const number = { type: 'integer' } as const;
@@ -16,7 +16,7 @@ function ingressHosts(ingress: Readonly<KubeObject>): string {
 }
 
 const subjects = (kind: string) => (binding: Readonly<KubeObject>): string => objects(binding['subjects']).filter((subject) => subject['kind'] === kind)
-  .map((subject) => (kind === 'ServiceAccount' && text(subject['namespace']) !== '' ? `${text(subject['namespace'])}/${text(subject['name'])}` : text(subject['name']))).join(', ');
+  .map((subject) => (kind === 'ServiceAccount' ? `${text(subject['namespace'])}/${text(subject['name'])}` : text(subject['name']))).join(', ');
 const bindingTable = table(
   name,
   part('Role', 'The role that is granted.', (binding) => `${text(at(binding, 'roleRef', 'kind'))}/${text(at(binding, 'roleRef', 'name'))}`),
@@ -48,7 +48,15 @@ const policyTable = (column: string, path: string): Table => table(
   part('ParamKind', 'Kind of its parameters.', paramKind),
   age,
 );
-const policyBindingTable = table(name, part('PolicyName', 'The policy it puts to use.', field('spec.policyName')), part('ParamRef', 'Where its parameters are.', paramRef), age);
+const policyBindingTable = (param: Cell): Table => table(name, part('PolicyName', 'The policy it puts to use.', field('spec.policyName')), part('ParamRef', 'Where its parameters are.', param), age);
+/** Upstream prints the selector of a mutating binding as Go does. */
+const mutatingParamRef: Cell = (object, now) => {
+  const selector = asObject(at(object, 'spec', 'paramRef', 'selector'));
+  if (!selector || text(at(object, 'spec', 'paramRef', 'name')) !== '') return paramRef(object, now);
+  const labels = entries(selector['matchLabels']).map(([key, value]) => `${key}: ${text(value)},`).sort().join('');
+  const expressions = objects(selector['matchExpressions']).map(({ key, operator, values }) => `LabelSelectorRequirement{Key:${text(key)},Operator:${text(operator)},Values:[${strings(values).join(' ')}],},`).join('');
+  return `&LabelSelector{MatchLabels:map[string]string{${labels}},MatchExpressions:[]LabelSelectorRequirement{${expressions}},}`;
+};
 const webhooksTable = table(name, part('Webhooks', 'How many it holds.', count('webhooks'), number), age);
 
 function claimState(claim: Readonly<KubeObject>): string {
@@ -155,8 +163,8 @@ export const clusterTables: Readonly<Record<string, Table>> = {
   'csistoragecapacities.storage.k8s.io': table(name, part('StorageClassName', 'Class of the volumes.', field('storageClassName')), part('Capacity', 'Free space.', field('capacity', '<unset>'))),
   'validatingadmissionpolicies.admissionregistration.k8s.io': policyTable('Validations', 'spec.validations'),
   'mutatingadmissionpolicies.admissionregistration.k8s.io': policyTable('Mutations', 'spec.mutations'),
-  'validatingadmissionpolicybindings.admissionregistration.k8s.io': policyBindingTable,
-  'mutatingadmissionpolicybindings.admissionregistration.k8s.io': policyBindingTable,
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io': policyBindingTable(paramRef),
+  'mutatingadmissionpolicybindings.admissionregistration.k8s.io': policyBindingTable(mutatingParamRef),
   'validatingwebhookconfigurations.admissionregistration.k8s.io': webhooksTable,
   'mutatingwebhookconfigurations.admissionregistration.k8s.io': webhooksTable,
   'flowschemas.flowcontrol.apiserver.k8s.io': table(
@@ -165,7 +173,10 @@ export const clusterTables: Readonly<Record<string, Table>> = {
     part('MatchingPrecedence', 'Lower numbers are tried first.', field('spec.matchingPrecedence', 0)),
     part('DistinguisherMethod', 'How its requests are told apart.', field('spec.distinguisherMethod.type', '<none>')),
     age,
-    part('MissingPL', 'Whether its level is missing.', (object) => text(objects(at(object, 'status', 'conditions')).find((condition) => condition['type'] === 'Dangling')?.['status']) || '?'),
+    part('MissingPL', 'Whether its level is missing.', (object) => {
+      const dangling = objects(at(object, 'status', 'conditions')).find((condition) => condition['type'] === 'Dangling');
+      return dangling ? text(dangling['status']) : '?';
+    }),
   ),
   'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': table(
     name,

@@ -2,12 +2,12 @@
 import { formatLabelSelector, labelSelectorFromObject, SelectorError } from '#machinery/api/labels.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { humanDuration } from '#machinery/api/duration.ts';
-import type { Cells, Column } from '../resource.ts';
+import type { Cells, Column, Strategy } from '../resource.ts';
 import { at, entries, objects, text } from '../values.ts';
 
 export type Cell = (object: Readonly<KubeObject>, now: number) => unknown;
 export interface Part { column: Column; cell: Cell }
-export interface Table { columns: Column[]; cells: Cells }
+export interface Table { columns: Column[]; cells: Cells; rowConditions?: NonNullable<Strategy['rowConditions']> }
 
 export function table(...parts: Part[]): Table {
   const cells = parts.map((part) => part.cell);

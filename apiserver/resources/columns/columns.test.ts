@@ -94,3 +94,12 @@ describe('tables of other kinds', () => {
   ];
   for (const [id, what, object, expected] of rows) it(`show ${id} ${what}`, () => expect(cells(id, object)).to.include(expected));
 });
+
+describe('rows of pods', () => {
+  for (const [phase, reasons] of [['Running', []], ['Succeeded', ['Succeeded']], ['Failed', ['Failed']]] as const) {
+    it(`that are ${phase} ${reasons.length > 0 ? 'are marked as completed' : 'bear no mark'}`, () => {
+      const conditions = rowOf('pods').strategy.rowConditions?.({ status: { phase } }) ?? [];
+      expect(conditions.map(({ type, reason }) => [type, reason])).to.deep.equal(reasons.map((reason) => ['Completed', reason]));
+    });
+  }
+});

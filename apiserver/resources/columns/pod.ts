@@ -1,5 +1,6 @@
 // The table of pods. The status cell condenses the states of all containers into one word; its order of precedence is
 // upstream's printPod (pkg/printers/internalversion/printers.go).
+import type { RowCondition } from '../resource.ts';
 import { humanDuration } from '#machinery/api/duration.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { asObject, at, integer, isObject, objects, text } from '../values.ts';
@@ -109,6 +110,11 @@ const plain = table(
   part('Readiness Gates', 'Conditions that hold, of those that readiness waits for besides containers.', readinessGates, { wide: true }),
 );
 
+const ended: Readonly<Record<string, RowCondition>> = {
+  Succeeded: { type: 'Completed', status: 'True', reason: 'Succeeded', message: 'The pod has completed successfully.' },
+  Failed: { type: 'Completed', status: 'True', reason: 'Failed', message: 'The pod failed.' },
+};
+
 /** Three cells come from one walk over the containers. */
 export const podTable = {
   columns: plain.columns,
@@ -119,5 +125,9 @@ export const podTable = {
     cells[2] = status;
     cells[3] = restarts !== 0 && lastRestart !== 0 ? `${restarts} (${humanDuration(now - lastRestart)} ago)` : String(restarts);
     return cells;
+  },
+  rowConditions(pod: Readonly<KubeObject>): RowCondition[] {
+    const condition = ended[text(at(pod, 'status', 'phase'))];
+    return condition ? [condition] : [];
   },
 };
