@@ -1,7 +1,7 @@
 // What an API server needs to know. Flags bear upstream's names; `cluster/` fills the same type without files.
 import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { durationMs, UsageError, parseFlags } from '#machinery/base/flags.ts';
+import { UsageError, parseFlags } from '#machinery/base/flags.ts';
 import type { FlagTable } from '#machinery/base/flags.ts';
 import { optionFlags, readOptions } from './options.ts';
 import type { ApiserverOptions } from './options.ts';
@@ -31,8 +31,6 @@ export interface ApiserverConfig {
   /** Anonymous requests beyond the health paths are let through to authorization. */
   anonymousAuth: boolean;
   eventTtlSeconds: number;
-  /** Old revisions go after one to two of these; 0 keeps them all. Default five minutes. */
-  compactionIntervalMs?: number;
   /** Bound of the watch cache's history over all resources. */
   watchCacheBytes: number;
   /** Upstream's defaults for what is left out. */
@@ -58,7 +56,6 @@ export const flags = {
   'etcd-cafile': { kind: 'string', placeholder: 'FILE', help: "Checks etcd's certificate." },
   'etcd-certfile': { kind: 'string', placeholder: 'FILE', help: 'Client certificate for etcd.' },
   'etcd-keyfile': { kind: 'string', placeholder: 'FILE', help: 'Its key.' },
-  'etcd-compaction-interval': { kind: 'string', placeholder: 'DURATION', default: '5m0s', help: 'Old revisions of the store, whichever it is, go after one to two of these; 0 keeps them all.' },
   'sqlite-file': { kind: 'string', placeholder: 'FILE', help: 'The embedded store.' },
   'tls-cert-file': { kind: 'string', placeholder: 'FILE', help: 'Serving certificate.' },
   'tls-private-key-file': { kind: 'string', placeholder: 'FILE', help: 'Its key.' },
@@ -131,7 +128,6 @@ export function readConfig(args: readonly string[]): ApiserverConfig {
     endpointReconcilerType: reconciler,
     anonymousAuth: values['anonymous-auth'],
     eventTtlSeconds: values['event-ttl-seconds'],
-    compactionIntervalMs: durationMs('etcd-compaction-interval', values['etcd-compaction-interval']),
     watchCacheBytes: values['watch-cache-mb'] << 20,
     options: readOptions(values),
   };

@@ -32,7 +32,7 @@ import type { OpenApi } from './openapi/openapi.ts';
 import { defaultOptions } from './options.ts';
 import { builtinRows } from './resources/registry.ts';
 import { startServer } from './server.ts';
-import { compactionIntervalMs, runCompaction } from './storage/compaction.ts';
+import { runCompaction } from './storage/compaction.ts';
 import { openSqlite } from './storage/sqlite.ts';
 import type { Storage } from './storage/storage.ts';
 import { createWatchCache } from './storage/watch-cache.ts';
@@ -122,7 +122,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const ready = bootstrap(steps, health, inner);
     ready.catch(() => undefined); // reported through `ready` and `stopped`
 
-    const compacting = runCompaction(storage, config.compactionIntervalMs ?? compactionIntervalMs, inner);
+    const compacting = runCompaction(storage, limits.compactionIntervalMs, inner);
     const stopped = (async () => {
       const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
       try {

@@ -12,6 +12,8 @@ export interface ApiserverOptions {
   maxMutatingRequestsInflight: number;
   /** For all requests but watches and streams. */
   requestTimeoutMs: number;
+  /** Old revisions of the store go after one to two of these; 0 keeps them all. */
+  compactionIntervalMs: number;
   /** How long it goes on serving, with /readyz failing already, before it refuses requests. */
   shutdownDelayMs: number;
   /** While it stops it still listens, and answers 429 with Retry-After until the last request has ended. */
@@ -21,13 +23,14 @@ export interface ApiserverOptions {
 }
 
 export const defaultOptions: Readonly<ApiserverOptions> = {
-  maxRequestsInflight: 400, maxMutatingRequestsInflight: 200, requestTimeoutMs: 60_000, shutdownDelayMs: 0, shutdownSendRetryAfter: false,
+  maxRequestsInflight: 400, maxMutatingRequestsInflight: 200, requestTimeoutMs: 60_000, compactionIntervalMs: 300_000, shutdownDelayMs: 0, shutdownSendRetryAfter: false,
 };
 
 export const optionFlags = {
   'max-requests-inflight': { kind: 'number', default: defaultOptions.maxRequestsInflight, help: 'How many reading requests are served at a time; 0 for no limit.' },
   'max-mutating-requests-inflight': { kind: 'number', default: defaultOptions.maxMutatingRequestsInflight, help: 'How many changing requests are served at a time; 0 for no limit.' },
   'request-timeout': { kind: 'string', placeholder: 'DURATION', default: '60s', help: 'Time for a request, watches and streams excepted.' },
+  'etcd-compaction-interval': { kind: 'string', placeholder: 'DURATION', default: '5m0s', help: 'Old revisions of the store, whichever it is, go after one to two of these; 0 keeps them all.' },
   'shutdown-delay-duration': { kind: 'string', placeholder: 'DURATION', default: '0s', help: 'How long to go on serving after /readyz began to fail.' },
   'shutdown-send-retry-after': { kind: 'boolean', default: false, help: 'Listen while stopping, and answer 429 with Retry-After.' },
   ...auditFlags,
@@ -35,7 +38,7 @@ export const optionFlags = {
 
 /** Throws UsageError. */
 export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOptions {
-  const duration = (flag: 'request-timeout' | 'shutdown-delay-duration', least: number): number => {
+  const duration = (flag: 'request-timeout' | 'etcd-compaction-interval' | 'shutdown-delay-duration', least: number): number => {
     const ms = durationMs(flag, values[flag]);
     if (ms < least) throw new UsageError(`--${flag} takes a duration of at least ${least} ms, not "${values[flag]}"`);
     return Math.min(ms, 2 ** 31 - 1);
@@ -44,6 +47,7 @@ export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOp
     maxRequestsInflight: values['max-requests-inflight'],
     maxMutatingRequestsInflight: values['max-mutating-requests-inflight'],
     requestTimeoutMs: duration('request-timeout', 1),
+    compactionIntervalMs: duration('etcd-compaction-interval', 0),
     shutdownDelayMs: duration('shutdown-delay-duration', 0),
     shutdownSendRetryAfter: values['shutdown-send-retry-after'],
     audit: readAuditOptions(values),

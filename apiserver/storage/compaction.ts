@@ -3,11 +3,8 @@ import { systemClock, type Clock } from '#machinery/base/clock.ts';
 import { createLogger, type Logger } from '#machinery/base/log.ts';
 import type { Storage } from './storage.ts';
 
-/** Upstream's default of --etcd-compaction-interval. */
-export const compactionIntervalMs = 300_000;
-
 /**
- * Looks at the revision twenty times an interval and compacts to the one that was current 1.8 intervals ago: what is older
+ * Looks at the revision thirty times an interval and compacts to the one that was current 1.8 intervals ago: what is older
  * than two intervals is surely gone (clients wait that long for a continue token to expire), and with the default clients that
  * come back after nine minutes still find their revision. Several API servers on one etcd may all do this. An interval of
  * 0 forgets nothing. Ends without an error on the signal; engine trouble is logged and tried again.
@@ -31,7 +28,7 @@ export async function runCompaction(storage: Storage, intervalMs: number, signal
       log.warn('compaction failed; trying again later', { error });
     }
     try {
-      await clock.sleep(intervalMs / 20, signal);
+      await clock.sleep(intervalMs / 30, signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
