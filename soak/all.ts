@@ -2,6 +2,7 @@
 import { apiservers } from './apiservers.ts';
 import { etcdFaults } from './etcd-faults.ts';
 import { listAndGet } from './list-and-get.ts';
+import { bodies } from './bodies.ts';
 import type { Soak } from './soak.ts';
 import { sqliteFaults } from './sqlite-faults.ts';
 import { sqliteKill } from './sqlite-kill.ts';
@@ -14,4 +15,5 @@ export const soaks: readonly Soak[] = [
   apiservers,
   watchers,
   listAndGet,
+  bodies,
 ];
