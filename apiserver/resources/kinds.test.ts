@@ -173,7 +173,7 @@ const bad: Record<string, [what: string, change: Change, errors: string[]][]> = 
     ['a login without anything', set({ type: 'kubernetes.io/basic-auth' }), ['data[username]: Required value', 'data[password]: Required value']],
     ['a token without its account', set({ type: 'kubernetes.io/service-account-token' }), ['metadata.annotations[kubernetes.io/service-account.name]: Required value']],
     ['a docker config that is no JSON', set({ type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': 'eA==' } }), [
-      'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": invalid character looking for beginning of value',
+      'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": invalid character \'x\' looking for beginning of value',
     ]],
   ],
   'serviceaccounts': [['a bad name', (object) => void (object.metadata['name'] = 'A'), [`metadata.name: Invalid value: "A": ${subdomain}`]]],
@@ -224,6 +224,7 @@ const bad: Record<string, [what: string, change: Change, errors: string[]][]> = 
     ['a subset of nothing', set({ subsets: [{}] }), ['subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`']],
     ['a bad address', set({ subsets: [{ addresses: [{ ip: 'x' }, { ip: '169.254.1.1' }] }] }), [
       `subsets[0].addresses[0].ip: Invalid value: "x": ${ip}`,
+      'subsets[0].addresses[0].ip: Invalid value: "x": must be a valid IP address',
       'subsets[0].addresses[1].ip: Invalid value: "169.254.1.1": may not be in the link-local range (169.254.0.0/16, fe80::/10)',
     ]],
   ],

@@ -12,7 +12,8 @@ export const nameIsLabel: NameFunction = (name, prefix) => dns1123LabelErrors(pr
 export const pathSegmentName: NameFunction = (name, prefix) => pathSegmentErrors(name, prefix);
 
 const annotationBytes = 256 * 1024;
-const standardFinalizers = new Set(['kubernetes', 'orphan', 'foregroundDeletion']);
+/** Those without a slash. */
+export const standardFinalizers: ReadonlySet<string> = new Set(['kubernetes', 'orphan', 'foregroundDeletion']);
 
 export interface MetaRules {
   namespaced: boolean;

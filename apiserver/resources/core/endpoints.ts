@@ -1,21 +1,21 @@
 // Endpoints: addresses of a Service, the old form beside EndpointSlices.
-import { dns1123LabelErrors, dns1123SubdomainErrors, ipErrors, nonSpecialIpErrors, portNumberErrors, qualifiedNameErrors } from '#machinery/api/names.ts';
+import { dns1123LabelErrors, dns1123SubdomainErrors, ipErrors, ipFamily, nonSpecialIpErrors, portNumberErrors, qualifiedNameErrors } from '#machinery/api/names.ts';
+import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy } from '../basic.ts';
 import type { Strategy } from '../resource.ts';
-import { integer, invalidAll, objects, oneOf, required, setEmpty, text } from '../values.ts';
+import { integer, invalidAll, objects, oneOf, required, same, setEmpty, text } from '../values.ts';
 import type { Obj } from '../values.ts';
 
 export const protocols = ['SCTP', 'TCP', 'UDP'] as const;
 
 function validateAddress(address: Obj, path: string): FieldError[] {
   const ip = text(address['ip']);
-  const wrong = ipErrors(ip);
-  const errors = invalidAll(`${path}.ip`, ip, wrong.length > 0 ? wrong : nonSpecialIpErrors(ip));
+  const errors = invalidAll(`${path}.ip`, ip, ipErrors(ip));
   const hostname = text(address['hostname']);
   if (hostname !== '') errors.push(...invalidAll(`${path}.hostname`, hostname, dns1123LabelErrors(hostname)));
   if (address['nodeName'] !== undefined) errors.push(...invalidAll(`${path}.nodeName`, address['nodeName'], dns1123SubdomainErrors(text(address['nodeName']))));
-  return errors;
+  return [...errors, ...invalidAll(`${path}.ip`, ip, ipFamily(ip) === undefined ? ['must be a valid IP address'] : nonSpecialIpErrors(ip))];
 }
 
 function validatePort(port: Obj, named: boolean, path: string): FieldError[] {
@@ -29,12 +29,8 @@ function validatePort(port: Obj, named: boolean, path: string): FieldError[] {
   return errors;
 }
 
-export const endpointsStrategy: Strategy = {
-  ...basicStrategy({ createOnUpdate: true }),
-  default(object) {
-    for (const subset of objects(object['subsets'])) for (const port of objects(subset['ports'])) setEmpty(port, 'protocol', 'TCP');
-  },
-  validate: (object) => objects(object['subsets']).flatMap((subset, index) => {
+function validateSubsets(object: Readonly<KubeObject>): FieldError[] {
+  return objects(object['subsets']).flatMap((subset, index) => {
     const path = `subsets[${index}]`;
     const ready = objects(subset['addresses']);
     const notReady = objects(subset['notReadyAddresses']);
@@ -45,5 +41,15 @@ export const endpointsStrategy: Strategy = {
       ...notReady.flatMap((address, i) => validateAddress(address, `${path}.notReadyAddresses[${i}]`)),
       ...ports.flatMap((port, i) => validatePort(port, ports.length > 1, `${path}.ports[${i}]`)),
     ];
-  }),
+  });
+}
+
+export const endpointsStrategy: Strategy = {
+  ...basicStrategy({ createOnUpdate: true }),
+  default(object) {
+    for (const subset of objects(object['subsets'])) for (const port of objects(subset['ports'])) setEmpty(port, 'protocol', 'TCP');
+  },
+  // Old objects may hold what is refused now, as long as it stays.
+  validate: (object, _, old) => (old ? [] : validateSubsets(object)),
+  validateUpdate: (object, old) => (same(object['subsets'], old['subsets']) ? [] : validateSubsets(object)),
 };

@@ -3,7 +3,7 @@ import { qualifiedNameErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy, keepField, keepStatus } from '../basic.ts';
-import { nameIsLabel } from '../meta.ts';
+import { nameIsLabel, standardFinalizers } from '../meta.ts';
 import type { Strategy } from '../resource.ts';
 import { at, invalidAll, invalidField, need, setEmpty, setMissing, strings, text } from '../values.ts';
 import type { Obj } from '../values.ts';
@@ -17,10 +17,8 @@ function nameTheLabel(object: KubeObject): void {
 
 function validateFinalizers(object: KubeObject, path: (index: number) => string): FieldError[] {
   return strings(at(object, 'spec', 'finalizers')).flatMap((finalizer, index) => {
-    const texts = qualifiedNameErrors(finalizer);
-    if (texts.length > 0) return invalidAll(path(index), finalizer, texts);
-    if (finalizer.includes('/') || finalizer === 'kubernetes') return [];
-    return [invalidField(path(index), finalizer, 'name is neither a standard finalizer name nor is it fully qualified')];
+    const isKnown = finalizer.includes('/') || standardFinalizers.has(finalizer);
+    return [...invalidAll(path(index), finalizer, qualifiedNameErrors(finalizer)), ...(isKnown ? [] : [invalidField(path(index), finalizer, 'name is neither a standard finalizer name nor is it fully qualified')])];
   });
 }
 

@@ -44,7 +44,7 @@ export const persistentVolumeClaimStrategy: Strategy = {
     dropDataSources(spec, asObject(old['spec']));
     tieDataSources(spec);
   },
-  validate: (object, { request }) => (request.info.verb === 'create' ? validateClaimSpec(asObject(object['spec']) ?? {}, 'spec') : []),
+  validate: (object, _, old) => (old ? [] : validateClaimSpec(asObject(object['spec']) ?? {}, 'spec')),
   validateUpdate(object, old) {
     const before: KubeObject = { ...old, spec: structuredClone(old['spec']) };
     tieDataSources(need(before, 'spec'));

@@ -3,6 +3,7 @@
 import type { FieldError } from '#machinery/api/status.ts';
 import { asObject, at, forbiddenField, invalidField, objects, text } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { parseGoJson } from './go-json.ts';
 import { containersWithPath } from './pod-containers.ts';
 import { validateTolerations } from './pod-scheduling-validation.ts';
 import { validateDescendingPath } from './storage-source-validation.ts';
@@ -23,14 +24,8 @@ function validateSeccomp(profile: string, path: string): FieldError[] {
 }
 
 function validateOldTolerations(value: string, path: string): FieldError[] {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(value);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    return [invalidField(path, tolerationsAnnotation, error.message)];
-  }
-  return validateTolerations(objects(parsed), `${path}.${tolerationsAnnotation}`);
+  const parsed = parseGoJson(value);
+  return 'error' in parsed ? [invalidField(path, tolerationsAnnotation, parsed.error)] : validateTolerations(objects(parsed.value), `${path}.${tolerationsAnnotation}`);
 }
 
 /** `path` leads to the annotations. */

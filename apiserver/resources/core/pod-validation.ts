@@ -5,7 +5,6 @@ import type { FieldError } from '#machinery/api/status.ts';
 import { validateLabels, validateTemplateMeta } from '../meta.ts';
 import { asObject, at, duplicate, forbiddenField, integer, invalidAll, invalidField, isObject, items, notFoundField, objects, oneOf, required, same, strings, text, tooLong } from '../values.ts';
 import type { Obj } from '../values.ts';
-import type { WriteContext } from '../resource.ts';
 import { validateContainerCommon, validateEphemeralOnly, validateInitOnly, validateInitRestart, validatePadding, validateRestartRules, validateRunning } from './container-validation.ts';
 import type { ContainerContext } from './container-validation.ts';
 import { mirrorAnnotation, validatePodAnnotations, validateProfilesMatch } from './pod-annotation-validation.ts';
@@ -219,9 +218,9 @@ export function validatePodSpecOf(object: Readonly<KubeObject>): FieldError[] {
   return errors;
 }
 
-export function validatePod(object: Readonly<KubeObject>, { request }: WriteContext): FieldError[] {
+export function validatePod(object: Readonly<KubeObject>, _: unknown, old?: Readonly<KubeObject>): FieldError[] {
   const errors = validatePodSpecOf(object);
-  if (request.info.verb !== 'create') return errors;
+  if (old) return errors;
   const spec = asObject(object['spec']) ?? {};
   if (items(spec['ephemeralContainers']).length > 0) errors.push(forbiddenField('spec.ephemeralContainers', 'cannot be set on create'));
   if (text(spec['nodeName']) !== '' && items(spec['schedulingGates']).length > 0) errors.push(forbiddenField('spec.nodeName', 'cannot be set until all schedulingGates have been cleared'));

@@ -1,7 +1,7 @@
 // Services: a union told apart by spec.type, whose fields are cleared and filled as clients change it. Addresses and ports are
 // taken by the allocator that is passed in. Upstream: pkg/registry/core/service/strategy.go, validateService.
 import {
-  cidrErrors, dns1123LabelErrors, dns1123SubdomainErrors, ipErrors, ipFamily, inRangeErrors, nonSpecialIpErrors, portNameErrors, portNumberErrors, qualifiedNameErrors,
+  cidrErrors, dns1123LabelErrors, dns1123SubdomainErrors, ipErrors, ipFamily, nonSpecialIpErrors, portNameErrors, portNumberErrors, qualifiedNameErrors,
 } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
@@ -140,7 +140,7 @@ function validateType(spec: Obj): FieldError[] {
   return errors;
 }
 
-function validateSourceRanges(object: Readonly<KubeObject>, spec: Obj): FieldError[] {
+function validateSourceRanges(object: Readonly<KubeObject>, spec: Obj, old: Readonly<KubeObject> | undefined): FieldError[] {
   const errors: FieldError[] = [];
   const wrongType = (path: string): void => {
     if (typeOf(spec) !== 'LoadBalancer') errors.push(forbiddenField(path, "may only be used when `type` is 'LoadBalancer'"));
@@ -148,16 +148,24 @@ function validateSourceRanges(object: Readonly<KubeObject>, spec: Obj): FieldErr
   const ranges = strings(spec['loadBalancerSourceRanges']).map((range) => range.trim());
   if (ranges.length > 0) {
     wrongType('spec.LoadBalancerSourceRanges');
-    ranges.forEach((range, index) => errors.push(...invalidAll(`spec.LoadBalancerSourceRanges[${index}]`, range, cidrErrors(range))));
+    const known = new Set(strings(at(old, 'spec', 'loadBalancerSourceRanges')).map((range) => range.trim()));
+    ranges.forEach((range, index) => errors.push(...(known.has(range) ? [] : invalidAll(`spec.LoadBalancerSourceRanges[${index}]`, range, cidrErrors(range)))));
     return errors;
   }
   const key = 'service.beta.kubernetes.io/load-balancer-source-ranges';
   const annotation = object.metadata?.annotations?.[key];
   if (annotation === undefined) return errors;
   wrongType(`metadata.annotations[${key}]`);
-  if (annotation.trim() === '') return errors;
+  if (annotation.trim() === '' || annotation === old?.metadata?.annotations?.[key]) return errors;
   for (const range of annotation.split(',').map((one) => one.trim())) errors.push(...invalidAll(`metadata.annotations[${key}]`, range, cidrErrors(range)));
   return errors;
+}
+
+function validateLoadBalancerClass(spec: Obj): FieldError[] {
+  const name = spec['loadBalancerClass'];
+  if (name === undefined) return [];
+  return typeOf(spec) === 'LoadBalancer' ? invalidAll('spec.loadBalancerClass', name, qualifiedNameErrors(text(name)))
+    : [forbiddenField('spec.loadBalancerClass', "may only be used when `type` is 'LoadBalancer'")];
 }
 
 function validateTraffic(spec: Obj): FieldError[] {
@@ -181,12 +189,16 @@ function validateAffinity(spec: Obj): FieldError[] {
   const affinity = text(spec['sessionAffinity']);
   if (affinity !== 'ClientIP' && affinity !== 'None') return [notSupported('spec.sessionAffinity', affinity, ['ClientIP', 'None'])];
   if (affinity === 'None') return spec['sessionAffinityConfig'] === undefined ? [] : [forbiddenField(path, 'must not be set when session affinity is None')];
+  const why = 'when session affinity type is ClientIP';
+  if (!isObject(spec['sessionAffinityConfig'])) return [required(path, why)];
+  if (!isObject(at(spec, 'sessionAffinityConfig', 'clientIP'))) return [required(`${path}.clientIP`, why)];
   const timeout = at(spec, 'sessionAffinityConfig', 'clientIP', 'timeoutSeconds');
-  if (typeof timeout !== 'number') return [required(path, 'when session affinity type is ClientIP')];
-  return inRangeErrors(timeout, 1, 86_400).length === 0 ? [] : [invalidField(`${path}.clientIP.timeoutSeconds`, timeout, 'must be greater than 0 and less than 86400')];
+  if (typeof timeout !== 'number') return [required(`${path}.clientIP.timeoutSeconds`, why)];
+  return timeout > 0 && timeout <= 86_400 ? [] : [invalidField(`${path}.clientIP.timeoutSeconds`, timeout, 'must be greater than 0 and less than 86400')];
 }
 
-function validateService(object: Readonly<KubeObject>): FieldError[] {
+/** `old`: addresses and ranges that were taken before may stay. */
+function validateService(object: Readonly<KubeObject>, old?: Readonly<KubeObject>): FieldError[] {
   const spec = specOf(object);
   const type = typeOf(spec);
   const ports = objects(spec['ports']);
@@ -201,8 +213,9 @@ function validateService(object: Readonly<KubeObject>): FieldError[] {
   ports.forEach((port, index) => errors.push(...validatePort(port, ports.length > 1, names, `spec.ports[${index}]`)));
   errors.push(...validateLabels(spec['selector'], 'spec.selector'), ...validateAffinity(spec));
   errors.push(...validateClusterIps(spec));
+  const knownIps = new Set(strings(at(old, 'spec', 'externalIPs')));
   strings(spec['externalIPs']).forEach((ip, index) => {
-    const wrong = ipErrors(ip);
+    const wrong = knownIps.has(ip) ? [] : ipErrors(ip);
     errors.push(...invalidAll(`spec.externalIPs[${index}]`, ip, wrong.length > 0 ? wrong : nonSpecialIpErrors(ip)));
   });
   if (!types.some((one) => one === type)) errors.push(notSupported('spec.type', type, types));
@@ -221,14 +234,11 @@ function validateService(object: Readonly<KubeObject>): FieldError[] {
     if (seen.has(id)) errors.push(duplicate(`spec.ports[${index}]`, { Name: '', Protocol: port['protocol'], AppProtocol: null, Port: port['port'], TargetPort: 0, NodePort: 0 }));
     seen.add(id);
   });
-  errors.push(...validateSourceRanges(object, spec));
+  errors.push(...validateSourceRanges(object, spec, old));
   if (spec['allocateLoadBalancerNodePorts'] !== undefined && type !== 'LoadBalancer') {
     errors.push(forbiddenField('spec.allocateLoadBalancerNodePorts', "may only be used when `type` is 'LoadBalancer'"));
   }
-  if (spec['loadBalancerClass'] !== undefined) {
-    if (type !== 'LoadBalancer') errors.push(forbiddenField('spec.loadBalancerClass', "may only be used when `type` is 'LoadBalancer'"));
-    else errors.push(...invalidAll('spec.loadBalancerClass', spec['loadBalancerClass'], qualifiedNameErrors(text(spec['loadBalancerClass']))));
-  }
+  errors.push(...validateLoadBalancerClass(spec));
   return [...errors, ...validateTraffic(spec)];
 }
 
@@ -260,28 +270,28 @@ function validateServiceUpdate(object: Readonly<KubeObject>, old: Readonly<KubeO
   if (typeOf(spec) === 'LoadBalancer' && typeOf(before) === 'LoadBalancer' && !same(spec['loadBalancerClass'], before['loadBalancerClass'])) {
     errors.push(invalidField('spec.loadBalancerClass', spec['loadBalancerClass'] ?? null, 'may not change once set'));
   }
+  errors.push(...validateLoadBalancerClass(spec));
   if (needsHealthCheck(spec) && needsHealthCheck(before) && !same(spec['healthCheckNodePort'], before['healthCheckNodePort'])) {
     errors.push(forbiddenField('spec.healthCheckNodePort', 'field is immutable'));
   }
-  return errors;
+  return [...errors, ...validateService(object, old)];
 }
 
-function validateStatus(object: Readonly<KubeObject>): FieldError[] {
+function validateStatus(object: Readonly<KubeObject>, old: Readonly<KubeObject>): FieldError[] {
   const path = 'status.loadBalancer.ingress';
   const list = objects(at(object, 'status', 'loadBalancer', 'ingress'));
-  const errors: FieldError[] = [];
-  if (typeOf(specOf(object)) !== 'LoadBalancer' && list.length > 0) errors.push(forbiddenField(path, "may only be used when `spec.type` is 'LoadBalancer'"));
-  list.forEach((ingress, index) => {
+  if (typeOf(specOf(object)) !== 'LoadBalancer') return list.length === 0 ? [] : [forbiddenField(path, "may only be used when `spec.type` is 'LoadBalancer'")];
+  const known = new Set(objects(at(old, 'status', 'loadBalancer', 'ingress')).map((ingress) => text(ingress['ip'])));
+  return list.flatMap((ingress, index) => {
     const here = `${path}[${index}]`;
     const [ip, hostname, mode] = [text(ingress['ip']), text(ingress['hostname']), ingress['ipMode']];
-    if (ip !== '') errors.push(...invalidAll(`${here}.ip`, ip, ipErrors(ip)));
+    const errors = ip === '' || known.has(ip) ? [] : invalidAll(`${here}.ip`, ip, ipErrors(ip));
     if (ip === '' && mode !== undefined) errors.push(forbiddenField(`${here}.ipMode`, 'may not be specified when `ip` is not set'));
     else if (mode !== undefined) errors.push(...oneOf(`${here}.ipMode`, mode, ['Proxy', 'VIP']));
-    if (hostname === '') return;
+    if (hostname === '') return errors;
     errors.push(...invalidAll(`${here}.hostname`, hostname, dns1123SubdomainErrors(hostname)));
-    if (ipFamily(hostname) !== undefined) errors.push(invalidField(`${here}.hostname`, hostname, 'must be a DNS name, not an IP address'));
+    return ipFamily(hostname) === undefined ? errors : [...errors, invalidField(`${here}.hostname`, hostname, 'must be a DNS name, not an IP address')];
   });
-  return errors;
 }
 
 export function serviceStrategy(allocate?: Strategy['allocate']): Strategy {
@@ -301,7 +311,7 @@ export function serviceStrategy(allocate?: Strategy['allocate']): Strategy {
       dropWhatTypeDoesNotNeed(spec, specOf(old));
       if (typeOf(spec) !== 'LoadBalancer' && isObject(object['status'])) object['status']['loadBalancer'] = {};
     },
-    validate: validateService,
+    validate: (object, _, old) => (old ? [] : validateService(object)),
     validateUpdate: validateServiceUpdate,
     status: { ...basic.status, validateUpdate: validateStatus },
     ...(allocate ? { allocate } : {}),
