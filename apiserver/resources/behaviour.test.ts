@@ -220,7 +220,8 @@ describe('IP addresses', () => {
     expect(errors('10.43.0.1')).to.deep.equal([]);
     expect(errors('fe80::42:1dff:fe84:f9e2')).to.deep.equal([]);
     expect(errors('2001:DB8::0:1')).to.deep.equal(['must be in canonical form ("2001:db8::1")']);
-    for (const name of ['abc', '10.0.0', '010.0.0.1', 'fe80::1%eth0']) expect(errors(name), name).to.deep.equal(['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)']);
+    for (const name of ['abc', '10.0.0', 'fe80::1%eth0']) expect(errors(name), name).to.deep.equal(['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)']);
+    expect(errors('010.0.0.1')).to.deep.equal(['must not have leading 0s']);
     expect(errors('::ffff:1.2.3.4')).to.deep.equal(['must not be an IPv4-mapped IPv6 address']);
   });
 });

@@ -1,9 +1,7 @@
 // Kinds whose rules are little more than data: defaults, what a write may change, generation. Their validation checks
 // metadata (by the handlers) and nothing else yet. Defaults: upstream's pkg/apis/<group>/<version>/defaults.go.
-import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { basicStrategy, keepField } from './basic.ts';
 import type { Basics } from './basic.ts';
-import type { NameFunction } from './meta.ts';
 import type { Strategy } from './resource.ts';
 import { asObject, at, invalidField, items, need, objects, setEmpty, setMissing, text, unchanged } from './values.ts';
 import type { Obj } from './values.ts';
@@ -13,20 +11,10 @@ interface Other extends Basics {
   more?: Partial<Strategy>;
 }
 
-/** Addresses are the names of IPAddress objects, each in its one canonical form. */
-const addressName: NameFunction = (name) => {
-  if (isIP(name) === 0 || name.includes('%')) return ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'];
-  if (/^::ffff:\d+\./i.test(name)) return ['must not be an IPv4-mapped IPv6 address'];
-  const { address } = new SocketAddress({ address: name, family: isIPv6(name) ? 'ipv6' : 'ipv4' });
-  return address === name ? [] : [`must be in canonical form (${JSON.stringify(address)})`];
-};
-
 const replicated = { status: true, generation: 'spec' } as const;
 const noPut = { unconditionalUpdate: false } as const;
 
 const others: Readonly<Record<string, Other>> = {
-  'networking.k8s.io/ipaddresses': { more: { validateName: addressName, validateUpdate: (object, old) => unchanged('spec.parentRef', at(object, 'spec', 'parentRef'), at(old, 'spec', 'parentRef')) } },
-  'networking.k8s.io/servicecidrs': { status: true, statusMayChange: [], default: (object) => setMissing(object, 'status', {}) },
   'apiextensions.k8s.io/customresourcedefinitions': { ...replicated, ...noPut, default: defaultDefinition, initialStatus: (object) => ({ ...emptyDefinitionStatus(), storedVersions: storageVersions(object) }), more: {
     validateName: () => [],
     validate: (object) => {

@@ -37,7 +37,9 @@ import { signingRequestStrategy } from './certificates/certificatesigningrequest
 import { flowSchemaStrategy, priorityLevelStrategy } from './flowcontrol/flowcontrol.ts';
 import { ingressStrategy } from './networking/ingress.ts';
 import { ingressClassStrategy } from './networking/ingressclass.ts';
+import { ipAddressStrategy } from './networking/ipaddress.ts';
 import { networkPolicyStrategy } from './networking/networkpolicy.ts';
+import { serviceCidrStrategy } from './networking/servicecidr.ts';
 import { runtimeClassStrategy } from './node/runtimeclass.ts';
 import { disruptionBudgetStrategy } from './policy/poddisruptionbudget.ts';
 import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/bindings.ts';
@@ -81,6 +83,8 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'networkpolicies.networking.k8s.io': networkPolicyStrategy,
     'ingresses.networking.k8s.io': ingressStrategy,
     'ingressclasses.networking.k8s.io': ingressClassStrategy,
+    'ipaddresses.networking.k8s.io': ipAddressStrategy,
+    'servicecidrs.networking.k8s.io': serviceCidrStrategy,
     'storageclasses.storage.k8s.io': storageClassStrategy,
     'volumeattributesclasses.storage.k8s.io': volumeAttributesClassStrategy,
     'volumeattachments.storage.k8s.io': volumeAttachmentStrategy,
