@@ -36,7 +36,7 @@ function duplicatesIn(document: Document.Parsed<ParsedNode>, lines: LineCounter)
       }
     },
   });
-  return found;
+  return found.sort((a, b) => a.line - b.line);
 }
 
 parentPort?.on('message', ({ id, text }: Question) => {

@@ -15,7 +15,8 @@ export class YamlError extends Error {
   override name = 'YamlError';
 }
 
-const limitMs = 10_000;
+/** What a document may take: honest ones need a tenth. */
+const limitMs = (text: string): number => 2000 + text.length / 100;
 const idleMs = 10_000;
 const limitMb = 192;
 
@@ -60,7 +61,7 @@ function ask(): void {
   worker ??= start();
   worker.ref();
   worker.postMessage(next.question);
-  timer = setTimeout(() => fail('yaml: the document takes too long to read'), limitMs);
+  timer = setTimeout(() => fail('yaml: the document takes too long to read'), limitMs(next.question.text));
 }
 
 function start(): Worker {
