@@ -21,7 +21,13 @@ function nodeRoles(node: Readonly<KubeObject>): string {
   return [...roles].sort().join(',') || '<none>';
 }
 const nodeAddress = (type: string) => (node: Readonly<KubeObject>): string =>
-  text(objects(at(node, 'status', 'addresses')).find((address) => address['type'] === type)?.['address']) || '<none>';
+  text(objects(at(node, 'status', 'addresses')).find((address) => address['type'] === type)?.['address'] ?? '<none>');
+
+function kernel(node: Readonly<KubeObject>): string {
+  const architecture = text(at(node, 'status', 'nodeInfo', 'architecture'));
+  const version = text(at(node, 'status', 'nodeInfo', 'kernelVersion')) || '<unknown>';
+  return architecture === '' ? version : `${version} (${architecture})`;
+}
 
 export const loadBalancerAddresses = (object: Readonly<KubeObject>): string[] =>
   [...new Set(objects(at(object, 'status', 'loadBalancer', 'ingress')).map((ingress) => text(ingress['ip']) || text(ingress['hostname'])).filter((one) => one !== ''))].sort();
@@ -35,7 +41,7 @@ function externalIp(service: Readonly<KubeObject>): string {
   }
 }
 function servicePorts(service: Readonly<KubeObject>): string {
-  return objects(at(service, 'spec', 'ports')).map(({ port, nodePort, protocol }) => `${integer(port) ?? 0}${integer(nodePort) ? `:${integer(nodePort)}` : ''}/${text(protocol)}`).join(',') || '<none>';
+  return objects(at(service, 'spec', 'ports')).map(({ port, nodePort, protocol }) => `${integer(port) ?? 0}${(integer(nodePort) ?? 0) > 0 ? `:${integer(nodePort)}` : ''}/${text(protocol)}`).join(',') || '<none>';
 }
 
 function endpointsText(endpoints: Readonly<KubeObject>): string {
@@ -86,7 +92,7 @@ export const eventTable: Table = table(
   part('Source', 'Who reported it, and from where.', eventSource, { wide: true }),
   part('Message', 'What happened, in words.', (event) => text(eventField(event, 'message', 'note')).trim()),
   part('First Seen', 'Time since this first happened.', firstSeen, { wide: true }),
-  part('Count', 'How often it happened.', (event) => integer(at(event, 'series', 'count')) ?? (integer(eventField(event, 'count', 'deprecatedCount')) || 1), { wide: true }),
+  part('Count', 'How often it happened.', (event) => (isObject(event['series']) ? integer(event['series']['count']) ?? 0 : integer(eventField(event, 'count', 'deprecatedCount')) || 1), { wide: true }),
   part('Name', 'The name of the event.', (event) => event.metadata?.name ?? '', { format: 'name', wide: true }),
 );
 
@@ -118,7 +124,7 @@ export const coreTables: Readonly<Record<string, Table>> = {
     part('Internal-IP', 'Address inside the cluster.', nodeAddress('InternalIP'), { wide: true }),
     part('External-IP', 'Address outside the cluster.', nodeAddress('ExternalIP'), { wide: true }),
     part('OS-Image', 'Operating system.', field('status.nodeInfo.osImage', '<unknown>'), { wide: true }),
-    part('Kernel-Version', 'Kernel of the operating system.', field('status.nodeInfo.kernelVersion', '<unknown>'), { wide: true }),
+    part('Kernel-Version', 'Kernel of the operating system, and what it runs on.', kernel, { wide: true }),
     part('Container-Runtime', 'Runtime and its version.', field('status.nodeInfo.containerRuntimeVersion', '<unknown>'), { wide: true }),
   ),
   'services': table(
