@@ -255,12 +255,13 @@ export function pragma(database: DatabaseSync, name: string): number {
 /** SQLite's result codes that have an answer of their own (sqlite3.h). */
 const sqliteBusy = 5;
 const sqliteReadonly = 8;
+const sqliteIo = 10;
 const sqliteCorrupt = 11;
 const sqliteFull = 13;
 const sqliteCantOpen = 14;
 const sqliteNotADatabase = 26;
 /** The index of the log could not grow: the disk is full. */
-const sqliteIoShmSize = 10 | (19 << 8);
+const sqliteIoShmSize = sqliteIo | (19 << 8);
 
 function sqliteCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
@@ -282,6 +283,7 @@ export function refusal(cause: unknown, path: string): StorageUnavailableError {
   const texts: Record<number, string> = {
     [sqliteBusy]: `${path} is in use by another program; stop it or choose another data directory`,
     [sqliteReadonly]: `${path} cannot be written; check the owner and mode of the file and its folder`,
+    [sqliteIo]: `${path} cannot be read or written (${reason(cause)}); look at the disk and its limits, then start proa again`,
     [sqliteCorrupt]: damaged(path, reason(cause)),
     [sqliteFull]: `${path} cannot grow: the disk is full; make room`,
     [sqliteCantOpen]: `${path} cannot be opened; check the owner and mode of the file and its folder`,

@@ -351,6 +351,32 @@ describe('openSqlite()', () => {
     await storage.close();
   });
 
+  it('after an I/O error refuses everything until it is opened again, and then has what was acknowledged', async () => {
+    const path = temporaryFile();
+    const code = `import { openSqlite } from ${JSON.stringify(import.meta.resolve('./sqlite.ts'))};
+      const storage = await openSqlite({ path: process.argv[1] });
+      const acknowledged = [];
+      let [said, after] = ['', ''];
+      for (let i = 0; i < 2000 && said === ''; i += 1) {
+        await storage.put('/registry/' + i, Buffer.alloc(5000), { expected: 0n }).then(() => acknowledged.push(i), (error) => { said = error.message; });
+      }
+      await storage.get('/registry/0').catch((error) => { after = error.message; });
+      await storage.close();
+      process.stdout.write(JSON.stringify({ acknowledged, said, after }));`;
+    // Blocks of 512 bytes: no file may grow past 2 MB.
+    const child = spawn('sh', ['-c', 'ulimit -f 4096; exec "$@"', 'sh', process.execPath, '--input-type=module-typescript', '-e', code, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    for await (const chunk of child.stdout) text += String(chunk);
+    const { acknowledged, said, after: later } = JSON.parse(text) as { acknowledged: number[]; said: string; after: string };
+    expect(said).to.contain('cannot be read or written').and.to.contain('start proa again');
+    expect(later).to.equal(said);
+    expect(acknowledged.length).to.be.greaterThan(50);
+    const storage = await openSqlite({ path });
+    const keys = new Set((await storage.range({ prefix: '/registry/' })).items.map(({ key }) => key));
+    expect(acknowledged.filter((i) => !keys.has(`/registry/${i}`))).to.deep.equal([]);
+    await storage.close();
+  }).timeout(20_000);
+
   it('keys whose time ran out while the server was down go at the next start', async () => {
     const path = temporaryFile();
     let now = 1_000_000;
