@@ -84,7 +84,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const deps: ServerDeps = { config, backend, signal: inner };
 
     const { allocate } = createServiceAllocator(deps);
-    await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds }));
+    await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds, runtimeConfig: config.options?.runtimeConfig ?? {} }));
     const authenticator = createAuthenticator(deps);
     const authorizer = createAuthorizer(deps);
     admission.push(...admissionPlugins(deps, authorizer));
@@ -95,6 +95,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
       ...createPodHandlers({ pods: () => storeOfId('pods'), budgets: () => (resources.byId('poddisruptionbudgets.policy') ? storeOfId('poddisruptionbudgets.policy') : undefined) }),
     ]);
 
+    const snapshots = new Snapshots();
     const health = new Health();
     const metrics = new RequestMetrics();
     let port = config.httpsPort;
@@ -104,7 +105,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const server = await startServer({
       addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
       authenticator, authorizer, health, metrics, limits, audit,
-      api: { resources, cache, storage, snapshots: new Snapshots(), authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
+      api: { resources, cache, storage, snapshots, authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),
       async document(path, request) {
         const found = openid(path);
@@ -122,7 +123,13 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const ready = bootstrap(steps, health, inner);
     ready.catch(() => undefined); // reported through `ready` and `stopped`
 
-    const compacting = runCompaction(storage, limits.compactionIntervalMs, inner);
+    const compacting = runCompaction({
+      revision: () => storage.revision(),
+      async compact(revision) {
+        await storage.compact(revision);
+        snapshots.forgetBefore(revision);
+      },
+    }, limits.compactionIntervalMs, inner);
     const stopped = (async () => {
       const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
       try {

@@ -4,6 +4,8 @@ import { durationMs, UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
 import { auditFlags, readAuditOptions } from './audit/options.ts';
 import type { AuditOptions } from './audit/options.ts';
+import { checkRuntimeConfig, parseRuntimeConfig, RuntimeConfigError } from './resources/runtime-config.ts';
+import type { RuntimeConfig } from './resources/runtime-config.ts';
 
 export interface ApiserverOptions {
   /** Requests in flight that only read; 0: no limit. */
@@ -18,12 +20,14 @@ export interface ApiserverOptions {
   shutdownDelayMs: number;
   /** While it stops it still listens, and answers 429 with Retry-After until the last request has ended. */
   shutdownSendRetryAfter: boolean;
+  /** API versions and resources that are switched on or off. */
+  runtimeConfig: RuntimeConfig;
   /** Undefined: nothing is audited. */
   audit?: AuditOptions | undefined;
 }
 
 export const defaultOptions: Readonly<ApiserverOptions> = {
-  maxRequestsInflight: 400, maxMutatingRequestsInflight: 200, requestTimeoutMs: 60_000, compactionIntervalMs: 300_000, shutdownDelayMs: 0, shutdownSendRetryAfter: false,
+  maxRequestsInflight: 400, maxMutatingRequestsInflight: 200, requestTimeoutMs: 60_000, compactionIntervalMs: 300_000, shutdownDelayMs: 0, shutdownSendRetryAfter: false, runtimeConfig: {},
 };
 
 export const optionFlags = {
@@ -33,6 +37,7 @@ export const optionFlags = {
   'etcd-compaction-interval': { kind: 'string', placeholder: 'DURATION', default: '5m0s', help: 'Old revisions of the store, whichever it is, go after one to two of these; 0 keeps them all.' },
   'shutdown-delay-duration': { kind: 'string', placeholder: 'DURATION', default: '0s', help: 'How long to go on serving after /readyz began to fail.' },
   'shutdown-send-retry-after': { kind: 'boolean', default: false, help: 'Listen while stopping, and answer 429 with Retry-After.' },
+  'runtime-config': { kind: 'list', placeholder: 'KEY=BOOL,…', default: [], help: 'What to serve beside the usual: api/all, api/beta, group/version, group/version/resource.' },
   ...auditFlags,
 } as const satisfies FlagTable;
 
@@ -50,6 +55,18 @@ export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOp
     compactionIntervalMs: duration('etcd-compaction-interval', 0),
     shutdownDelayMs: duration('shutdown-delay-duration', 0),
     shutdownSendRetryAfter: values['shutdown-send-retry-after'],
+    runtimeConfig: readRuntimeConfig(values['runtime-config']),
     audit: readAuditOptions(values),
   };
+}
+
+function readRuntimeConfig(entries: readonly string[]): RuntimeConfig {
+  const config = parseRuntimeConfig(entries);
+  try {
+    checkRuntimeConfig(config);
+  } catch (error) {
+    if (error instanceof RuntimeConfigError) throw new UsageError(`--runtime-config: ${error.message}`);
+    throw error;
+  }
+  return config;
 }

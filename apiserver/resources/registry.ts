@@ -8,6 +8,8 @@ import { workloadTables } from './columns/workloads.ts';
 import { conversions } from './conversions.ts';
 import { resourceId } from './resource.ts';
 import type { ResourceRow, Strategy, SubresourceRow } from './resource.ts';
+import { isSwitchedOn, sameShape } from './runtime-config.ts';
+import type { RuntimeConfig } from './runtime-config.ts';
 import { strategies } from './strategies.ts';
 
 export interface RegistryOptions {
@@ -15,6 +17,8 @@ export interface RegistryOptions {
   allocateService?: NonNullable<Strategy['allocate']>;
   /** How long Events are kept. */
   eventTtlSeconds?: number;
+  /** Versions and resources that are switched on or off. */
+  runtimeConfig?: RuntimeConfig;
 }
 
 export interface GroupInfo {
@@ -52,12 +56,21 @@ export function groups(): readonly GroupInfo[] {
   return facts.groups;
 }
 
+/** Stable versions, and those of their shape, as far as they are switched on. */
+function servedFacts(config: RuntimeConfig): (RowFacts & { storedAs?: string })[] {
+  const stable = facts.resources.filter((row) => isSwitchedOn(config, row));
+  const others = sameShape.flatMap(({ group, version, resources }) => stable
+    .filter((row) => row.group === group && row.version === 'v1' && resources.includes(row.plural) && isSwitchedOn(config, { group, version, plural: row.plural }))
+    .map((row) => ({ ...row, version, storedAs: resourceId({ group, resource: row.plural }) })));
+  return [...stable, ...others];
+}
+
 /** Every served built-in row. Rows are made anew by each call, so that servers in one process share no allocator. */
 export function builtinRows(options: RegistryOptions = {}): ResourceRow[] {
   const rules = strategies(options);
-  return facts.resources.map((row): ResourceRow => {
+  return servedFacts(options.runtimeConfig ?? {}).map((row): ResourceRow => {
     const id = resourceId({ group: row.group, resource: row.plural });
-    const conversion = conversions[`${id}/${row.version}`];
+    const conversion = conversions[`${id}/${row.version}`] ?? (row.storedAs === undefined ? undefined : { storedAs: row.storedAs });
     const stored = conversion === undefined && row.verbs.includes('list') && id !== 'componentstatuses';
     return {
       group: row.group,

@@ -1,0 +1,82 @@
+// Which API versions are served beside or without the usual ones: `--runtime-config`, whose keys are `api/all`, `api/ga`,
+// `api/beta`, `api/alpha`, `group/version` and `group/version/resource`. Stable versions are on, all others off.
+// Upstream: apiserver's server/resourceconfig and server/options/api_enablement.go.
+import data from './api-resources.json' with { type: 'json' };
+import { byStage } from './version-stage.ts';
+import type { Stage } from './version-stage.ts';
+
+export type RuntimeConfig = Readonly<Record<string, string>>;
+export class RuntimeConfigError extends Error {
+  override name = 'RuntimeConfigError';
+}
+
+/** Versions with the shape of the stable one: they are served from its store when they are switched on. */
+export const sameShape: readonly { group: string; version: string; resources: readonly string[] }[] = [
+  { group: 'networking.k8s.io', version: 'v1beta1', resources: ['ipaddresses', 'servicecidrs'] },
+  { group: 'storage.k8s.io', version: 'v1beta1', resources: ['volumeattributesclasses'] },
+  { group: 'admissionregistration.k8s.io', version: 'v1beta1', resources: ['mutatingadmissionpolicies', 'mutatingadmissionpolicybindings'] },
+  { group: 'admissionregistration.k8s.io', version: 'v1alpha1', resources: ['mutatingadmissionpolicies', 'mutatingadmissionpolicybindings'] },
+  { group: 'resource.k8s.io', version: 'v1beta2', resources: ['deviceclasses', 'resourceclaims', 'resourceclaimtemplates', 'resourceslices'] },
+];
+
+/** What upstream serves on request and this server cannot: other shapes, or kinds that have no stable version. */
+const notHere = new Set([
+  'certificates.k8s.io/v1beta1', 'certificates.k8s.io/v1alpha1', 'scheduling.k8s.io/v1alpha2', 'coordination.k8s.io/v1beta1', 'coordination.k8s.io/v1alpha2',
+  'resource.k8s.io/v1beta1', 'resource.k8s.io/v1alpha3', 'internal.apiserver.k8s.io/v1alpha1', 'storagemigration.k8s.io/v1beta1',
+]);
+/** Known versions without any resource: switching them changes nothing. */
+const empty = new Set([
+  'apps/v1beta1', 'apps/v1beta2', 'authentication.k8s.io/v1beta1', 'authentication.k8s.io/v1alpha1', 'authorization.k8s.io/v1beta1', 'autoscaling/v2beta1', 'autoscaling/v2beta2', 'batch/v1beta1',
+  'discovery.k8s.io/v1beta1', 'events.k8s.io/v1beta1', 'extensions/v1beta1', 'flowcontrol.apiserver.k8s.io/v1beta1', 'flowcontrol.apiserver.k8s.io/v1beta2', 'flowcontrol.apiserver.k8s.io/v1beta3',
+  'node.k8s.io/v1beta1', 'node.k8s.io/v1alpha1', 'policy/v1beta1', 'rbac.authorization.k8s.io/v1beta1', 'rbac.authorization.k8s.io/v1alpha1', 'scheduling.k8s.io/v1beta1', 'scheduling.k8s.io/v1alpha1',
+  'storage.k8s.io/v1alpha1', 'apiextensions.k8s.io/v1beta1', 'apiregistration.k8s.io/v1beta1', 'imagepolicy.k8s.io/v1alpha1',
+]);
+
+const stages: Readonly<Record<string, readonly Stage[]>> = { 'api/all': ['ga', 'beta', 'alpha'], 'api/ga': ['ga'], 'api/beta': ['beta'], 'api/alpha': ['alpha'] };
+const truths: Readonly<Record<string, boolean>> = { '': true, '1': true, 't': true, 'T': true, 'TRUE': true, 'true': true, 'True': true, '0': false, 'f': false, 'F': false, 'FALSE': false, 'false': false, 'False': false };
+
+/** `a=b,c` as it stands on the command line, one entry each. */
+export function parseRuntimeConfig(entries: readonly string[]): RuntimeConfig {
+  return Object.fromEntries(entries.map((entry) => {
+    const equals = entry.indexOf('=');
+    return equals < 0 ? [entry.trim(), ''] : [entry.slice(0, equals).trim(), entry.slice(equals + 1).trim()];
+  }));
+}
+
+/** Throws RuntimeConfigError with upstream's words for what cannot be taken. */
+export function checkRuntimeConfig(config: RuntimeConfig): void {
+  const keys = Object.keys(config);
+  if (keys.length === 1 && config['api/all'] === 'false') throw new RuntimeConfigError('invalid runtime-config with only api/all=false');
+  const all = new Set([...data.groups.flatMap(({ group, versions }) => versions.map((version) => `${group}/${version}`)), ...notHere, ...empty, ...sameShape.map(({ group, version }) => `${group}/${version}`)]);
+  const groups = new Set([...all].map((one) => one.split('/')[0]));
+  const unknown = new Set<string>();
+  for (const [key, value] of Object.entries(config)) {
+    if (stages[key]) {
+      if (value !== 'true' && value !== 'false') throw new RuntimeConfigError(`invalid value ${key}=${value}`);
+      continue;
+    }
+    const [group = '', version = '', resource, ...more] = key.split('/');
+    if (version === '' || more.length > 0) throw new RuntimeConfigError(`runtime-config invalid key ${key}`);
+    if (!groups.has(group)) {
+      unknown.add(group);
+      continue;
+    }
+    if (!all.has(`${group}/${version}`)) throw new RuntimeConfigError(`group version ${group}/${version} that has not been registered`);
+    const on = truths[value];
+    if (on === undefined) throw new RuntimeConfigError(`invalid value of ${key}: ${value}, err: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
+    if (resource !== undefined && resource.toLowerCase() !== resource) throw new RuntimeConfigError(`invalid key ${key}: group/version/resource and resource is always lowercase plural, not ${JSON.stringify(resource)}`);
+    if (on && notHere.has(`${group}/${version}`)) throw new RuntimeConfigError(`${group}/${version} cannot be switched on: this server does not have it`);
+  }
+  if (unknown.size > 0) throw new RuntimeConfigError(`unknown api groups ${[...unknown].sort().join(',')}`);
+}
+
+/** The narrowest key decides: a resource's, a version's, its stage's, `api/all`, then what is usual. */
+export function isSwitchedOn(config: RuntimeConfig, { group, version, plural }: { group: string; version: string; plural: string }): boolean {
+  const stage = byStage(version);
+  const keys = [`${group}/${version}/${plural}`, `${group}/${version}`, `api/${stage}`, 'api/all'];
+  for (const key of keys) {
+    const on = truths[config[key] ?? 'none'];
+    if (on !== undefined) return on;
+  }
+  return stage === 'ga';
+}
