@@ -36,13 +36,15 @@ export interface ClusterIps {
   firstAddress(): string;
 }
 
-/** `cidrs`: comma separated, the default first. Throws on what is not a range. */
+/** `cidrs`: comma separated, the default first. Throws on what is not a range, or two of one family. */
 export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' | 'lookup' | 'cached'>): ClusterIps {
   const configured = cidrs.split(',').map((cidr) => {
     const range = parseRange(cidr);
     if (range === undefined) throw new Error(`--service-cluster-ip-range: "${cidr}" is not a CIDR`);
     return range;
   });
+  const families = [...new Set(configured.map((range) => range.family))];
+  if (configured.length > families.length) throw new Error(`--service-cluster-ip-range takes one range, or one of each IP family, not ${cidrs}`);
 
   /** Those of the ServiceCIDRs that are ready; until the default one is stored, the configured ones. */
   function ranges(): AddressRange[] {
@@ -98,7 +100,7 @@ export function createClusterIps(cidrs: string, backend: Pick<Backend, 'store' |
   }
 
   return {
-    families: [...new Set(configured.map((range) => range.family))],
+    families,
     async take(address, owner, dryRun) {
       const range = ranges().find((one) => contains(one, address));
       if (range === undefined) throw new AllocationError('the provided network does not match the current range');

@@ -122,6 +122,21 @@ describe('createServiceAllocator()', () => {
     expect(addresses()).to.deep.equal([]);
     expect(await takenPorts()).to.deep.equal([]);
   });
+  it('refuses ranges that are none or of one family', async () => {
+    for (const range of ['nonsense', '10.0.0.0/24,nonsense', '10.0.0.0/24,10.1.0.0/24']) {
+      expect(await make(range).then(() => '', (error: Error) => error.message), range).to.match(/--service-cluster-ip-range/);
+    }
+  });
+  it('a Service that prefers two families stays as it is when the cluster gets its second', async () => {
+    const old = await write(service('s', { ipFamilyPolicy: 'PreferDualStack' }));
+    await make('10.43.0.0/24,fd00::/112', undefined, true);
+    const touched = service('s', { ...structuredClone(old.spec), selector: { a: 'b' } });
+    await write(touched, old);
+    expect([touched.spec?.ipFamilies, touched.spec?.clusterIPs]).to.deep.equal([old.spec?.ipFamilies, old.spec?.clusterIPs]);
+    const asked = service('s', { ...structuredClone(touched.spec), ipFamilyPolicy: 'RequireDualStack' });
+    await write(asked, touched);
+    expect(asked.spec?.clusterIPs).to.have.length(2);
+  });
   const grownOld = (): void => {
     for (const one of backend.cached('ipaddresses.networking.k8s.io')) {
       const copy = structuredClone(one) as KubeObject;

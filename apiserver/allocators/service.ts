@@ -156,9 +156,15 @@ function syncClusterIps(spec: Spec, old: Readonly<Spec> | undefined): void {
   else spec.clusterIPs = [spec.clusterIP];
 }
 
+/** A cluster that became dual stack changes no Service by itself: somebody has to ask, by another policy or a second family. */
+function isUntouchedPreference(spec: Readonly<Spec>, old: Readonly<Spec> | undefined): boolean {
+  return old !== undefined && spec.ipFamilyPolicy === 'PreferDualStack' && (old.ipFamilyPolicy ?? 'PreferDualStack') === 'PreferDualStack'
+    && old.type === spec.type && sameList(old.clusterIPs, spec.clusterIPs) && sameList(old.ipFamilies, spec.ipFamilies);
+}
+
 function initFamilies(service: Service, old: Readonly<Spec> | undefined, { families }: ClusterIps): void {
   const spec = service.spec ?? {};
-  if (!needsClusterIp(spec)) return;
+  if (!needsClusterIp(spec) || isUntouchedPreference(spec, old)) return;
   const headless = spec.clusterIP === 'None';
   const selectorless = Object.keys(spec.selector ?? {}).length === 0;
   spec.ipFamilyPolicy ??= old?.ipFamilyPolicy ?? (headless && selectorless ? 'RequireDualStack' : 'SingleStack');
