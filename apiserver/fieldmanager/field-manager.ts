@@ -1,6 +1,5 @@
 // Who manages which fields: every write says whose the changed fields are now; an apply merges a configuration into the object and
 // takes away what its manager no longer names. Upstream: apimachinery's managedfields and structured-merge-diff's merge/update.go.
-import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#machinery/base/clock.ts';
 import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { badRequest, StatusError } from '#machinery/api/status.ts';
@@ -14,7 +13,7 @@ import { capUpdateManagers, identifierOf, isReset, ManagedFieldsError, readEntri
 import type { ManagedSets, ManagerOperation } from './managed.ts';
 import { compareText, goJson } from './path-element.ts';
 import type { FieldsFilter } from './reset-fields.ts';
-import { compare, mentioned, merge, remove, TypedError, validate, withNamedFields } from './typed.ts';
+import { compare, mentioned, merge, remove, sameJson, TypedError, validate, withNamedFields } from './typed.ts';
 import type { Difference } from './typed.ts';
 
 type Tracked = KubeObject & { metadata: ObjectMeta };
@@ -63,17 +62,17 @@ function emptyObject({ apiVersion, kind }: TrackedKind): Tracked {
 }
 
 function chosenEntries({ subresource }: TrackedKind, live: Readonly<Tracked> | undefined, given: ObjectMeta['managedFields']): ManagedSets {
-  const ofLive = (): ManagedSets => readOrNone(live?.metadata.managedFields);
+  const ofLive = (): ManagedSets => readOrNone(live?.metadata.managedFields, 'store');
   if (subresource !== '') return ofLive();
   if (isReset(given)) return new Map();
   // Clients that do not know the field, or garble it, do not lose it.
-  const own = given === undefined || given === live?.metadata.managedFields ? undefined : readOrNone(given);
+  const own = given === undefined || given === live?.metadata.managedFields ? undefined : readOrNone(given, 'client');
   return own === undefined || own.size === 0 ? ofLive() : own;
 }
 
-function readOrNone(entries: ObjectMeta['managedFields']): ManagedSets {
+function readOrNone(entries: ObjectMeta['managedFields'], from: 'store' | 'client'): ManagedSets {
   try {
-    return readEntries(entries);
+    return readEntries(entries, from);
   } catch (error) {
     if (error instanceof ManagedFieldsError) return new Map();
     throw error;
@@ -201,7 +200,7 @@ export function applyConfiguration(kind: TrackedKind, live: Readonly<Tracked> | 
   if (errors.length > 0) throw internal(`failed to create typed patch object (${about}): ${errors.length === 1 ? errors[0] ?? '' : ['errors:', ...errors.map((error) => `  ${error}`)].join('\n')}`);
   let entries: ManagedSets;
   try {
-    entries = readEntries(live?.metadata.managedFields);
+    entries = readEntries(live?.metadata.managedFields, 'store');
   } catch (error) {
     if (error instanceof ManagedFieldsError) throw internal(`failed to decode managed fields: ${error.message}`);
     throw error;
@@ -239,7 +238,7 @@ function applied(kind: TrackedKind, live: Readonly<Tracked>, config: Readonly<Ku
   sets.set(id, { ...about, time: last?.time, fields: kind.reset?.(named) ?? named });
   const merged = pruned(kind, merge(kind.atom, live, config), sets, id, last);
   takeAway(kind, live, merged, filtered(kind, compare(kind.atom, live, merged)), sets, { id, force });
-  const changed = !isDeepStrictEqual(live, merged);
+  const changed = !sameJson(live, merged);
   const own = sets.get(id);
   const fields = difference(own?.fields ?? noFields, notTracked);
   if (!own || isEmpty(fields)) sets.delete(id);

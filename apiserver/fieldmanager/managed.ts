@@ -1,10 +1,10 @@
 // metadata.managedFields: entries as objects carry them, and the same by manager while a write is worked out.
 // Upstream: apimachinery's managedfields/internal/managedfields.go and capmanagers.go.
-import { isDeepStrictEqual } from 'node:util';
 import type { ObjectMeta } from '#machinery/api/object.ts';
 import { canonicalFields, isEmpty, noFields, union } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { compareText } from './path-element.ts';
+import { sameJson } from './typed.ts';
 
 export type Entry = NonNullable<ObjectMeta['managedFields']>[number];
 export type ManagerOperation = 'Apply' | 'Update';
@@ -33,8 +33,11 @@ export class ManagedFieldsError extends Error {
   override name = 'ManagedFieldsError';
 }
 
-/** Throws ManagedFieldsError for entries that upstream cannot read either. */
-export function readEntries(entries: readonly Entry[] | undefined): ManagedSets {
+/**
+ * Throws ManagedFieldsError for entries that upstream cannot read either. Sets that were stored are in their one form, those of
+ * clients are brought to it.
+ */
+export function readEntries(entries: readonly Entry[] | undefined, from: 'store' | 'client'): ManagedSets {
   const sets: ManagedSets = new Map();
   for (const [index, entry] of (entries ?? []).entries()) {
     const { manager = '', operation, apiVersion = '', subresource = '', time, fieldsType = '', fieldsV1 } = entry;
@@ -45,7 +48,7 @@ export function readEntries(entries: readonly Entry[] | undefined): ManagedSets 
     }
     let fields: Fields;
     try {
-      fields = fieldsV1 === undefined || fieldsV1 === null ? noFields : canonicalFields(fieldsV1);
+      fields = fieldsV1 === undefined || fieldsV1 === null ? noFields : from === 'store' ? fieldsV1 as Fields : canonicalFields(fieldsV1); // written by us or by another API server
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
       throw new ManagedFieldsError(`error decoding versioned set: error decoding set: ${error.message}`);
@@ -106,7 +109,7 @@ export function capUpdateManagers(sets: ManagedSets): void {
 export function keepManagersValid(metadata: ObjectMeta, before: ObjectMeta['managedFields']): string | undefined {
   if (metadata.managedFields === before) return undefined;
   try {
-    readEntries(metadata.managedFields);
+    readEntries(metadata.managedFields, 'client');
     return undefined;
   } catch (error) {
     if (!(error instanceof ManagedFieldsError)) throw error;
@@ -119,11 +122,11 @@ export function keepManagersValid(metadata: ObjectMeta, before: ObjectMeta['mana
 /** A write that changes nothing but the times of managers changes nothing. */
 export function sameButForTimes(object: Readonly<{ metadata: ObjectMeta }>, old: Readonly<{ metadata: ObjectMeta }>): boolean {
   const [now, before] = [object.metadata.managedFields, old.metadata.managedFields];
-  if (now === before || !now || !before || now.length !== before.length) return isDeepStrictEqual(object, old);
+  if (now === before || !now || !before || now.length !== before.length) return sameJson(object, old);
   const timed = now.map((entry, index) => {
     const { time: _time, ...rest } = entry;
     const { time } = before[index] ?? {};
     return time === undefined ? rest : { ...rest, time };
   });
-  return isDeepStrictEqual({ ...object, metadata: { ...object.metadata, managedFields: timed } }, old);
+  return sameJson({ ...object, metadata: { ...object.metadata, managedFields: timed } }, old);
 }

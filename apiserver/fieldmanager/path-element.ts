@@ -54,10 +54,13 @@ export function compareElements(a: string, b: string): number {
   const kind = a.charCodeAt(0);
   if (kind !== b.charCodeAt(0)) return rank(a) - rank(b);
   if (kind === 0x66) return compareText(a, b); // f
-  if (kind === 0x6b) return compareKeys(keysOf(a), keysOf(b)); // k
+  if (kind === 0x6b) return textualKey.test(a) && textualKey.test(b) ? compareText(a, b) : compareKeys(keysOf(a), keysOf(b)); // k
   if (kind === 0x76) return compareValues(JSON.parse(a.slice(2)), JSON.parse(b.slice(2))); // v
   return Number(a.slice(2)) - Number(b.slice(2));
 }
+
+/** One name and characters that come after the closing quote: the order of the texts is that of the values. */
+const textualKey = /^k:\{"\w+":"[\w./:-]*"\}$/;
 
 const rank = (element: string): number => '.fkvi'.indexOf(element.charAt(0));
 

@@ -19,7 +19,7 @@ const pathOf = ({ replicas }: ScaleOwner): string[] => replicas.split('.').filte
 export function managersOfScale(entries: Entries, owner: ScaleOwner): Entries {
   const path = pathOf(owner);
   const shown: ManagedSets = new Map();
-  for (const [id, managed] of readEntries(entries)) {
+  for (const [id, managed] of readEntries(entries, 'store')) {
     if (managed.apiVersion === owner.apiVersion && has(managed.fields, path)) shown.set(id, { ...managed, apiVersion: scaleVersion, fields: fieldsOf(inScale) });
   }
   return writeEntries(shown);
@@ -29,8 +29,8 @@ export function managersOfScale(entries: Entries, owner: ScaleOwner): Entries {
 export function managersOfParent(entries: Entries, scaleEntries: Entries, owner: ScaleOwner): Entries {
   const path = pathOf(owner);
   const replicas = fieldsOf(path);
-  const parent = readEntries(entries);
-  const scale = readEntries(scaleEntries);
+  const parent = readEntries(entries, 'store');
+  const scale = readEntries(scaleEntries, 'client');
   const result: ManagedSets = new Map();
   for (const [id, managed] of parent) {
     if (managed.apiVersion !== owner.apiVersion) continue; // a version that is gone

@@ -1,6 +1,5 @@
 // Walks over values with their atoms: which paths a value has, what differs between two, what merging and removing gives.
 // Upstream: structured-merge-diff's typed package.
-import { isDeepStrictEqual } from 'node:util';
 import { deduce, isMap, memberOf } from './atom.ts';
 import type { Atom, JsonMap, ListAtom, MapAtom } from './atom.ts';
 import { asMember, isEmpty, isMember, noFields, ordered } from './fields.ts';
@@ -10,6 +9,23 @@ import { compareText, keyElement, printElement, valueElement } from './path-elem
 /** A value that does not fit its atom, or that cannot be tracked. */
 export class TypedError extends Error {
   override name = 'TypedError';
+}
+
+/** For values that come from JSON: several times faster than Node's own. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, at) => sameJson(item, b[at]));
+  if (Array.isArray(b)) return false;
+  const [left, right] = [a as JsonMap, b as JsonMap];
+  let count = 0;
+  for (const name in left) {
+    const value = right[name];
+    if (value === undefined || !sameJson(left[name], value)) return false;
+    count += 1;
+  }
+  for (const _name in right) count -= 1;
+  return count === 0;
 }
 
 // ---- items of lists
@@ -130,7 +146,7 @@ function differenceAs(atom: Atom, old: unknown, now: unknown): Difference {
 const self: Fields = { '.': noFields };
 /** Told by the node itself: `.` in the tree that the caller puts in the value's place. */
 function leaf(old: unknown, now: unknown): Difference {
-  if (old === now || isDeepStrictEqual(old, now)) return nothing;
+  if (sameJson(old, now)) return nothing;
   return { changed: self, removed: noFields };
 }
 
@@ -184,6 +200,8 @@ function found(changed: Growing | undefined, removed: Growing | undefined): Diff
 function compareLists(list: ListAtom, oldValue: unknown, nowValue: unknown): Difference {
   const [old, now] = [asItems(oldValue) ?? [], asItems(nowValue) ?? []];
   if (list.atomic || (old.length === 0 && now.length === 0)) return leaf(oldValue, nowValue);
+  // Most lists are as they were, and telling their items apart costs more than seeing that.
+  if (sameJson(old, now)) return nothing;
   const before = indexed(list, old);
   const after = indexed(list, now);
   let changed: Growing | undefined;
@@ -201,7 +219,7 @@ function compareLists(list: ListAtom, oldValue: unknown, nowValue: unknown): Dif
       }
     } else if (left.length > 1 && right.length > 1) {
       // Items that are there several times are owned together.
-      if (!isDeepStrictEqual(left, right)) (changed ??= {})[element] = noFields;
+      if (!sameJson(left, right)) (changed ??= {})[element] = noFields;
     } else if (left.length > 1) {
       if (right.length > 0) (changed ??= {})[element] = allPaths(list.items, right[0]);
       (removed ??= {})[element] = noFields;

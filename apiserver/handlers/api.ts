@@ -293,11 +293,13 @@ export async function readPatch(request: ApiRequest, kind: TrackedKind): Promise
       default: return type satisfies never;
     }
   };
+  // The managers are the larger part of some objects; a patch that does not speak of them need not copy them.
+  const silent = type !== 'application/json-patch+json' && !raw.includes('managedFields');
   return {
     options, applies,
     async apply(current) {
       if (!current) throw new Error('such a patch is of something that is there');
-      const object = shallow(() => patched(current)); // copies of copies may be deeper than what they were made of
+      const object = shallow(() => patched(silent ? withoutManagers(current) : current)); // copies of copies may be deeper than what they were made of
       if (!schemaType) {
         checkDepth(object);
         return object;
@@ -309,6 +311,11 @@ export async function readPatch(request: ApiRequest, kind: TrackedKind): Promise
       return object;
     },
   };
+}
+
+function withoutManagers(object: Readonly<Writable>): Readonly<Writable> {
+  const { managedFields: _managers, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 async function readConfiguration(kind: TrackedKind, type: Type | undefined, raw: Buffer, options: Patch['options'], context: RequestState): Promise<Patch> {
