@@ -61,7 +61,7 @@ export async function listObjects(deps: ListDeps, served: Served, selection: Sel
   if (page.remaining > 0 && last) {
     meta.continue = encodeContinue(last.key, scope, revision);
     if (!selection.selective) meta.remainingItemCount = page.remaining;
-    if (all) deps.snapshots.keep(snapshotKey(stored.prefix, selection, revision), all);
+    if (all) deps.snapshots.keep(snapshotKey(stored.prefix, selection, revision), revision, all);
   }
   return { items: page.items.map((cached) => served.view(cached)), meta };
 }
@@ -174,7 +174,7 @@ export function decodeContinue(token: string, scope: string): { startKey: string
 
 /** Lists that pages still come from. Holds references to shared objects, few and not for long: tokens have to expire with what the store forgets. */
 export class Snapshots {
-  readonly #kept = new Map<string, { items: CachedObject[]; until: number }>();
+  readonly #kept = new Map<string, { revision: bigint; items: CachedObject[]; until: number }>();
   readonly #limit: number;
   readonly #keepMs: number;
   readonly #clock: Pick<Clock, 'now'>;
@@ -184,12 +184,16 @@ export class Snapshots {
     this.#clock = clock;
   }
   /** For so long after the first page, however often others are read. */
-  keep(key: string, items: CachedObject[]): void {
+  keep(key: string, revision: bigint, items: CachedObject[]): void {
     const now = this.#clock.now();
     const until = this.#kept.get(key)?.until ?? now + this.#keepMs;
     this.#kept.delete(key);
-    this.#kept.set(key, { items, until });
+    this.#kept.set(key, { revision, items, until });
     for (const [old, { until: end }] of this.#kept) if (end < now || this.#kept.size > this.#limit) this.#kept.delete(old);
+  }
+  /** What the store has forgotten nobody shall read on. */
+  forgetBefore(revision: bigint): void {
+    for (const [key, kept] of this.#kept) if (kept.revision < revision) this.#kept.delete(key);
   }
   get(key: string): CachedObject[] | undefined {
     const found = this.#kept.get(key);

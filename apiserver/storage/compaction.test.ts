@@ -39,7 +39,7 @@ async function observe(options: { intervalMs?: number; forMs: number; failing?: 
     },
   };
   const lines: string[] = [];
-  await runCompaction(storage as Storage, options.intervalMs ?? 300 * second, stop.signal, clock, createLogger('test', {}, (line) => lines.push(line))); // it uses nothing else of it
+  await runCompaction(storage, options.intervalMs ?? 300 * second, stop.signal, clock, createLogger('test', {}, (line) => lines.push(line)));
   return { made, gone, warnings: lines.filter((line) => line.includes('compaction failed')).length };
 }
 

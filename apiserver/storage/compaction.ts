@@ -9,7 +9,7 @@ import type { Storage } from './storage.ts';
  * come back after nine minutes still find their revision. Several API servers on one etcd may all do this. An interval of
  * 0 forgets nothing. Ends without an error on the signal; engine trouble is logged and tried again.
  */
-export async function runCompaction(storage: Storage, intervalMs: number, signal: AbortSignal, clock: Clock = systemClock, log: Logger = createLogger('storage')): Promise<void> {
+export async function runCompaction(storage: Pick<Storage, 'revision' | 'compact'>, intervalMs: number, signal: AbortSignal, clock: Clock = systemClock, log: Logger = createLogger('storage')): Promise<void> {
   if (intervalMs === 0) return;
   let marks: { time: number; revision: bigint }[] = [];
   let compacted = 0n;
