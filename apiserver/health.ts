@@ -1,6 +1,10 @@
 // /livez, /readyz and /healthz: named checks, `?verbose`, `?exclude=`, and one path per check. Texts as upstream's healthz package.
 import type { ServerResponse } from 'node:http';
+import { createLogger } from '#machinery/base/log.ts';
 import type { RequestState } from './filters/context.ts';
+import type { Registry } from './metrics/registry.ts';
+
+const log = createLogger('health');
 
 export interface Check {
   name: string;
@@ -15,6 +19,13 @@ type Root = (typeof roots)[number];
 
 export class Health {
   readonly #checks: Check[] = [];
+  readonly #last;
+  readonly #total;
+  /** What the checks said is counted there, as /metrics/slis shows it. */
+  constructor(slis: Registry) {
+    this.#last = slis.gauge({ name: 'kubernetes_healthcheck', help: 'What a check said last: 1 for well.', stability: 'STABLE', labels: ['name', 'type'] });
+    this.#total = slis.counter({ name: 'kubernetes_healthchecks_total', help: 'What checks said.', stability: 'STABLE', labels: ['name', 'type', 'status'] });
+  }
   add(check: Check): void {
     this.#checks.push(check);
   }
@@ -40,13 +51,19 @@ export class Health {
     }
     const excluded = new Set(context.query.getAll('exclude'));
     const results = await this.#run(mine.filter(({ name }) => !excluded.has(name)), context.signal);
+    for (const { name, error } of results) {
+      this.#last.with(name, root).value = error === undefined ? 1 : 0;
+      this.#total.with(name, root, error === undefined ? 'success' : 'error').add();
+    }
+    const failed = results.filter(({ error }) => error !== undefined);
+    if (failed.length > 0) log.info('health check failed', { root, failed: Object.fromEntries(failed.map(({ name, error }) => [name, error])) });
     let text = '';
     for (const { name } of mine) {
       if (excluded.delete(name)) text += `[+]${name} excluded: ok\n`;
       else text += results.find((one) => one.name === name)?.error === undefined ? `[+]${name} ok\n` : `[-]${name} failed: reason withheld\n`;
     }
-    if (excluded.size > 0) text += `warn: some health checks cannot be excluded: no matches for ${[...excluded].map((name) => JSON.stringify(name)).join(', ')}\n`;
-    if (results.some(({ error }) => error !== undefined)) answer(response, 500, `${text}${root} check failed\n`);
+    if (excluded.size > 0) text += `warn: some health checks cannot be excluded: no matches for ${[...excluded].sort().map((name) => JSON.stringify(name)).join(',')}\n`;
+    if (failed.length > 0) answer(response, 500, `${text}${root} check failed\n`);
     else answer(response, 200, context.query.has('verbose') ? `${text}${root} check passed\n` : 'ok');
     return true;
   }

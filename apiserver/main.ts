@@ -27,7 +27,12 @@ import { ServedResources } from './handlers/served.ts';
 import type { Served } from './handlers/served.ts';
 import { ObjectStore } from './handlers/store.ts';
 import { Health } from './health.ts';
-import { RequestMetrics } from './metrics.ts';
+import { createAccessMetrics } from './metrics/access.ts';
+import { createAdmissionMetrics } from './metrics/admission.ts';
+import { Registry } from './metrics/registry.ts';
+import { RequestMetrics } from './metrics/requests.ts';
+import { addStateMetrics } from './metrics/state.ts';
+import { measureStorage } from './metrics/storage.ts';
 import type { OpenApi } from './openapi/openapi.ts';
 import { defaultOptions } from './options.ts';
 import { builtinRows } from './resources/registry.ts';
@@ -52,7 +57,10 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
   signal.throwIfAborted();
   const limits = { ...defaultOptions, ...config.options };
   const audit = limits.audit && await (await import('./audit/auditor.ts')).createAuditor(limits.audit);
-  const storage = wrapStorage(await openStorage(config));
+  const registry = new Registry();
+  let served: ServedResources | undefined;
+  const storage = measureStorage(wrapStorage(await openStorage(config)), registry, (key) =>
+    served?.all().find(({ stored, row }) => stored?.row === row && key.startsWith(stored.prefix))?.row);
   const stop = new AbortController();
   const inner = stop.signal;
   const cache = createWatchCache(storage, { historyBytes: config.watchCacheBytes });
@@ -61,11 +69,11 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     if (!inner.aborted) log.error('the watch cache died', { error });
   });
   try {
-    const resources = new ServedResources(cache);
+    const resources = served = new ServedResources(cache);
     const admission: AdmissionPlugin[] = [];
     const stores = new WeakMap<Served, ObjectStore>();
     const storeDeps = {
-      storage, admission, now: Date.now,
+      storage, admission, admissionMetrics: createAdmissionMetrics(registry), now: Date.now,
       latest: (until: AbortSignal) => cache.waitForLatest(until),
       lookup: (id: string, namespace: string, name: string) => backend.lookup(id, namespace, name),
       list: (id: string, namespace: string) => backend.cached(id, namespace),
@@ -96,15 +104,17 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     ]);
 
     const snapshots = new Snapshots();
-    const health = new Health();
-    const metrics = new RequestMetrics();
+    const slis = new Registry();
+    const health = new Health(slis);
+    const metrics = new RequestMetrics(registry);
+    addStateMetrics(registry, { resources, cache, storage: config.storage, audit: audit?.counts });
     let port = config.httpsPort;
     const address = (): string => `${config.advertiseAddress}:${port}`;
     const openid = createOpenidDocuments(config, address);
     let openapi: Promise<OpenApi> | undefined;
     const server = await startServer({
       addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
-      authenticator, authorizer, health, metrics, limits, audit,
+      authenticator, authorizer, health, metrics, access: createAccessMetrics(registry), slis, limits, audit,
       api: { resources, cache, storage, snapshots, authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),
       async document(path, request) {

@@ -11,6 +11,7 @@ import type { Discovery } from './discovery/serve.ts';
 import type { Auditor } from './audit/auditor.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { auditRefusal, auditUnknownCaller, beginAudit, endAudit, whenAnswerBegins, whenUpgradeAnswers } from './filters/audit.ts';
+import { anonymous } from './auth/identity.ts';
 import { authenticateRequest } from './filters/authn.ts';
 import { authorizeRequest } from './filters/authz.ts';
 import { RequestState } from './filters/context.ts';
@@ -26,7 +27,10 @@ import { serveUpgrade } from './handlers/connect.ts';
 import { negotiateOutput } from './handlers/negotiate.ts';
 import { respond, send } from './handlers/respond.ts';
 import type { Health } from './health.ts';
-import type { RequestMetrics } from './metrics.ts';
+import type { AccessMetrics } from './metrics/access.ts';
+import { processMetrics } from './metrics/process.ts';
+import type { Registry } from './metrics/registry.ts';
+import type { RequestMetrics, RequestSeries } from './metrics/requests.ts';
 import type { ApiserverOptions } from './options.ts';
 
 const log = createLogger('apiserver');
@@ -46,6 +50,9 @@ export interface ServerOptions {
   discovery: Discovery;
   health: Health;
   metrics: RequestMetrics;
+  access: AccessMetrics;
+  /** /metrics/slis */
+  slis: Registry;
   limits: ApiserverOptions;
   /** Absent: nothing is audited. */
   audit: Auditor | undefined;
@@ -87,6 +94,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         socket.once('close', () => sockets.delete(socket));
       });
       server.on('upgrade', chain.upgrade);
+      server.on('tlsClientError', () => options.metrics.tlsHandshakeErrors.add());
       server.on('clientError', (error, socket) => {
         log.debug('bad request on a connection', { error });
         refuseConnection(socket, error);
@@ -144,9 +152,13 @@ interface Chain {
 }
 
 function createChain(options: ServerOptions): Chain {
-  const { api, audit, authenticator, authorizer, metrics } = options;
+  const { access, api, audit, authenticator, authorizer, metrics } = options;
   const { requestTimeoutMs, shutdownSendRetryAfter } = options.limits;
   const limits = createLimits({ reading: options.limits.maxRequestsInflight, changing: options.limits.maxMutatingRequestsInflight });
+  metrics.waiting = () => {
+    const { readingWaiting, changingWaiting } = limits.counts();
+    return { reading: readingWaiting, changing: changingWaiting };
+  };
   const inFlight = new InFlight();
   const upgraded = new Set<Duplex>();
   let stopping = false;
@@ -154,10 +166,13 @@ function createChain(options: ServerOptions): Chain {
 
   /** Who asks, and whether they may: what comes before any answer. The result gives back the place among the requests in flight. */
   async function admit(context: RequestState, longRunning: boolean, waitMs: number, onTrail: (trail: AuditTrail) => void): Promise<(() => void) | undefined> {
+    const began = performance.now();
     try {
       const authenticated = authenticateRequest(context, authenticator, options);
       if (authenticated) await authenticated;
+      access.authenticated(context.user, context.user === anonymous ? 'failure' : 'success', (performance.now() - began) / 1000);
     } catch (error) {
+      access.authenticated(undefined, 'error', (performance.now() - began) / 1000);
       if (audit) auditUnknownCaller(audit, context, error);
       throw error;
     }
@@ -168,18 +183,56 @@ function createChain(options: ServerOptions): Chain {
     let leave: (() => void) | undefined;
     if (!longRunning) {
       const entered = limits.enter(context.user, context.info, () => waitMs, () => context.signal);
-      leave = entered instanceof Promise ? await entered : entered;
+      if (entered instanceof Promise) {
+        const waiting = performance.now();
+        leave = await entered.catch((error: unknown) => {
+          if (error instanceof PlainError) metrics.refused(context, seriesOf(context));
+          throw error;
+        });
+        context.waitedMs = performance.now() - waiting;
+      } else leave = entered;
     }
     // The paths that probes ask for have to answer before there are rules to look at.
     if (isOpen(context.info.path)) return leave;
+    const asked = performance.now();
     try {
       const authorized = authorizeRequest(context, authorizer);
       if (authorized) await authorized;
+      access.authorized('allowed', (performance.now() - asked) / 1000);
     } catch (error) {
+      access.authorized(error instanceof StatusError && error.status.code === 403 ? 'no-opinion' : 'error', (performance.now() - asked) / 1000);
       leave?.();
       throw error;
     }
     return leave;
+  }
+
+  /** What the request counts for; undefined when it is for nothing that is served. */
+  function seriesOf(context: RequestState): RequestSeries | undefined {
+    const { info } = context;
+    if (!info.isResourceRequest) return isHealthRoot(info.path) ? metrics.ofPath(info.path) : undefined;
+    const served = api.resources.find(info.group, info.version, info.resource);
+    return served && metrics.ofResource(context, served.row);
+  }
+
+  /** From the handler's beginning to its end; the result is called with the answer's code. */
+  function measure(context: RequestState): (code: number) => void {
+    const series = seriesOf(context);
+    const { info } = context;
+    const left = isLongRunning(info) ? undefined : metrics.enter(info, context.receivedAt);
+    if (series?.longRunning) series.longRunning.value += 1;
+    if (series && info.verb === 'watch') {
+      context.watching = {
+        sent: (events, bytes) => metrics.watchEvents(series, events, bytes),
+        listed: () => metrics.watchList(series, (performance.now() - context.started) / 1000),
+      };
+    }
+    return (code) => {
+      left?.(Date.now());
+      if (!series) return;
+      if (series.longRunning) series.longRunning.value -= 1;
+      metrics.answered(series, context, code, (performance.now() - context.started) / 1000, context.waitedMs / 1000, context.answerBytes);
+    };
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -199,7 +252,7 @@ function createChain(options: ServerOptions): Chain {
     }
     const longRunning = isLongRunning(info);
     const describe = (): Record<string, unknown> => ({ method: request.method, path: info.path, user: context.user?.name });
-    const done = metrics.begin(info, longRunning);
+    let done: ((code: number) => void) | undefined;
     let leave: (() => void) | undefined;
     let finish: (() => void) | undefined;
     let timedOut = false;
@@ -216,6 +269,7 @@ function createChain(options: ServerOptions): Chain {
         context, response, longRunning, deadline: context.receivedAt + allowedMs,
         onTimeout() {
           timedOut = true;
+          metrics.timedOut(context, seriesOf(context), response.headersSent);
           answerLate(response, describe());
         },
       });
@@ -224,17 +278,20 @@ function createChain(options: ServerOptions): Chain {
         if (!refused) trail.answered(code);
         trail.stage('ResponseStarted');
       }));
+      done = measure(context);
       await dispatch(context, response);
+      if (timedOut) metrics.afterTimeout('ok');
     } catch (error) {
       // What the handler makes of its end is nobody's business any more.
-      if (!timedOut && !response.destroyed) await writeError(response, error, describe(), (status) => {
+      if (timedOut) metrics.afterTimeout('error');
+      else if (!response.destroyed) await writeError(response, error, describe(), (status) => {
         refused = !response.headersSent;
         if (refused) auditRefusal(context, error, status);
       });
     } finally {
       leave?.();
       finish?.();
-      done(response.statusCode);
+      done?.(response.statusCode);
       if (audit) endAudit(context, response, refused);
     }
   }
@@ -251,6 +308,8 @@ function createChain(options: ServerOptions): Chain {
       return;
     }
     if (await options.health.serve(context, response)) return;
+    if (path === '/metrics') return send(context, response, 200, metricsType, [Buffer.from(await metrics.render() + await processMetrics())]);
+    if (path === '/metrics/slis') return send(context, response, 200, metricsType, [Buffer.from(await options.slis.render())]);
     if (path === '/version' || path === '/version/') return respond(context, response, negotiateOutput(undefined, false), 200, JSON.stringify(versionInfo, undefined, 2));
     const app = await (other ??= createOther(options));
     app(context.request, response);
@@ -267,7 +326,6 @@ function createChain(options: ServerOptions): Chain {
     try {
       context = new RequestState(request);
       if (stopping) throw serviceUnavailable('apiserver is shutting down');
-      done = metrics.begin(context.info, true);
       finish = inFlight.add({ context, response: undefined, longRunning: true, deadline: 0, onTimeout: () => undefined });
       const state = context;
       socket.on('close', () => state.abort(new Error('the client has gone')));
@@ -275,6 +333,7 @@ function createChain(options: ServerOptions): Chain {
         trail.answered(answer);
         trail.stage('ResponseStarted');
       }));
+      done = measure(context);
       await serveUpgrade(api, context, socket, head);
     } catch (error) {
       code = error instanceof StatusError ? error.status.code : 500;
@@ -340,8 +399,14 @@ function refuseWhileStopping(response: ServerResponse, sendRetryAfter: boolean):
   return serviceUnavailable('apiserver is shutting down');
 }
 
+const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
+
+function isHealthRoot(path: string): boolean {
+  return path === '/readyz' || path === '/livez' || path === '/healthz';
+}
+
 function isOpen(path: string): boolean {
-  return path === '/readyz' || path === '/livez' || path === '/healthz' || path === '/version' || path === '/version/';
+  return isHealthRoot(path) || path === '/version' || path === '/version/';
 }
 
 function pageNotFound(response: ServerResponse): void {
@@ -358,11 +423,8 @@ async function createOther(options: ServerOptions): Promise<RequestListener> {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  app.get('/metrics', async (_request, response) => {
-    response.type('text/plain; version=0.0.4; charset=utf-8').send(await options.metrics.render());
-  });
   app.get('/', (_request, response) => {
-    response.json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version', '/debug/'] });
+    response.json({ paths: ['/api', '/apis', '/healthz', '/livez', '/metrics', '/metrics/slis', '/openapi/v2', '/openapi/v3', '/readyz', '/version', '/debug/'] });
   });
   app.get('/debug/', (_request, response) => {
     response.json(options.debug());

@@ -6,12 +6,25 @@ import type { RequestContext, RequestInfo, UserInfo } from '../request.ts';
 import { requestInfo } from './request-info.ts';
 import { badRequest } from '#machinery/api/status.ts';
 
+export interface Watching {
+  sent(events: number, bytes: number): void;
+  /** The initial events are out. */
+  listed(): void;
+}
+
 export class RequestState implements RequestContext {
   readonly request: IncomingMessage;
   readonly info: RequestInfo;
   readonly query: URLSearchParams;
   readonly warnings: string[] = [];
   readonly receivedAt = Date.now();
+  readonly started = performance.now();
+  /** Time in the line for a place. */
+  waitedMs = 0;
+  /** Of the answer's body, before compression. */
+  answerBytes = 0;
+  /** Whom a watch tells what it sent. */
+  watching: Watching | undefined;
   user: UserInfo | undefined;
   impersonator?: UserInfo;
   audit: AuditTrail | undefined;

@@ -46,6 +46,7 @@ export async function send(context: RequestState, response: ServerResponse, code
   let length = 0;
   for (const part of parts) length += part.length;
   response.statusCode = code;
+  context.answerBytes = length;
   response.setHeader('Content-Type', mediaType);
   for (const warning of context.warnings) response.appendHeader('Warning', `299 - ${quote(warning)}`);
   if (length > gzipThresholdBytes && acceptsGzip(context.request.headers['accept-encoding'])) return compressed(response, parts);

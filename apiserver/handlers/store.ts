@@ -8,6 +8,7 @@ import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound, staleConflict, StatusError } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Operation } from '../admission/admission.ts';
+import type { AdmissionMetrics } from '../metrics/admission.ts';
 import { keepManagersValid, sameButForTimes } from '../fieldmanager/managed.ts';
 import type { RequestContext } from '../request.ts';
 import { validateObjectMeta, validateObjectMetaUpdate } from '../resources/meta.ts';
@@ -27,6 +28,7 @@ const maxUpdateAttempts = 200;
 export interface StoreDeps {
   readonly storage: Storage;
   readonly admission: readonly AdmissionPlugin[];
+  readonly admissionMetrics: AdmissionMetrics | undefined;
   readonly now: () => number;
   /** Resolves when the cache reflects everything committed before the call. */
   latest(signal: AbortSignal): Promise<void>;
@@ -367,15 +369,31 @@ export class ObjectStore {
 
   async #admit(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, old: Readonly<KubeObject> | undefined): Promise<void> {
     const attributes = this.#attributes(operation, request, context, name, object, old);
-    for (const plugin of this.#deps.admission) {
-      if (plugin.admit && plugin.handles(operation, this.#served.row, request.subresource)) await plugin.admit(attributes);
-    }
+    await this.#step('admit', attributes);
   }
   async #validate(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, old: Readonly<KubeObject> | undefined): Promise<void> {
     const attributes = this.#attributes(operation, request, context, name, object, old);
-    for (const plugin of this.#deps.admission) {
-      if (plugin.validate && plugin.handles(operation, this.#served.row, request.subresource)) await plugin.validate(attributes);
+    await this.#step('validate', attributes);
+  }
+  async #step(type: 'admit' | 'validate', attributes: AdmissionAttributes): Promise<void> {
+    const { operation, row, subresource } = attributes;
+    const measure = this.#deps.admissionMetrics?.begin(type, operation);
+    try {
+      for (const plugin of this.#deps.admission) {
+        if (!plugin[type] || !plugin.handles(operation, row, subresource)) continue;
+        try {
+          await plugin[type](attributes);
+        } catch (error) {
+          measure?.plugin(plugin.name, true);
+          throw error;
+        }
+        measure?.plugin(plugin.name, false);
+      }
+    } catch (error) {
+      measure?.end(true);
+      throw error;
     }
+    measure?.end(false);
   }
   #attributes(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, oldObject: Readonly<KubeObject> | undefined): AdmissionAttributes {
     return {

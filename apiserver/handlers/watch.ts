@@ -1,7 +1,7 @@
 // WATCH: the cache's changes as frames, with bookmarks, initial events (streaming lists) and events that follow from the
 // selector: an object that begins or ceases to match is ADDED or DELETED. watch-frames.ts makes the frames, watch-sink.ts sends them.
 import { createLogger } from '#machinery/base/log.ts';
-import type { RequestState } from '../filters/context.ts';
+import type { RequestState, Watching } from '../filters/context.ts';
 import { statusOf } from '../filters/errors.ts';
 import type { CachedObject, CacheEvent, WatchCache } from '../storage/cache.ts';
 import { CompactedError } from '../storage/storage.ts';
@@ -53,11 +53,16 @@ export async function serveWatch(cache: WatchCache, context: RequestState, form:
     const begins = wantsInitial || asked === 0n ? cache.revision() : asked;
     const initial = wantsInitial ? selected(served, selection) : [];
     watch = stored.cache.watch({ afterRevision: begins, ...topicOf(served, selection), onSlow: () => sink.destroy() }, signal);
-    await sendInitial(sink, initial, served, selection, encode, signal);
-    if (sendInitialEvents && options.allowWatchBookmarks) await sink.write([encode.bookmark(begins, true)]);
+    await sendInitial(sink, initial, served, selection, encode, signal, context.watching);
+    if (sendInitialEvents && options.allowWatchBookmarks) {
+      const bookmark = encode.bookmark(begins, true);
+      context.watching?.sent(1, bookmark.length);
+      await sink.write([bookmark]);
+    }
+    if (sendInitialEvents) context.watching?.listed();
     if (options.allowWatchBookmarks) stopBookmarks = keepBookmarks(sink, watch, begins, encode, deadline);
     for await (const batch of watch) {
-      const frames = framesOf(batch, served, selection, encode, sink);
+      const frames = framesOf(batch, served, selection, encode, sink, context.watching);
       if (frames.length > 0) await sink.write(frames);
       if (sink.gone) break;
     }
@@ -100,7 +105,7 @@ function keepBookmarks(sink: WatchSink, watch: { readonly revision: bigint }, be
   return () => clearTimeout(timer);
 }
 
-async function sendInitial(sink: WatchSink, items: readonly CachedObject[], served: Served, selection: Selection, encode: Encoder, signal: AbortSignal): Promise<void> {
+async function sendInitial(sink: WatchSink, items: readonly CachedObject[], served: Served, selection: Selection, encode: Encoder, signal: AbortSignal, watching: Watching | undefined): Promise<void> {
   let frames: Buffer[] = [];
   let size = 0;
   for (const item of items) {
@@ -109,7 +114,10 @@ async function sendInitial(sink: WatchSink, items: readonly CachedObject[], serv
     const parts = encode.once('ADDED', shown);
     if (sink.isFramed) frames.push(Buffer.concat(parts));
     else frames.push(...parts);
-    for (const part of parts) size += part.length;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    size += length;
+    watching?.sent(1, length);
     if (size < pieceBytes) continue;
     await (sink.write(frames) ?? new Promise(setImmediate));
     if (sink.gone || signal.aborted) return;
@@ -119,13 +127,18 @@ async function sendInitial(sink: WatchSink, items: readonly CachedObject[], serv
   if (frames.length > 0) await sink.write(frames);
 }
 
-function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selection, encode: Encoder, sink: WatchSink): Buffer[] {
+function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selection, encode: Encoder, sink: WatchSink, watching: Watching | undefined): Buffer[] {
   const shared = selection.all && !sink.isFramed && batch.length <= sharedEvents ? encode.batches : undefined;
   const known = shared?.get(batch);
-  if (known) return [known];
+  if (known) {
+    watching?.sent(batch.length, known.length); // of all events there is one frame each
+    return [known];
+  }
   const frames: Buffer[] = [];
   const isOwn = batch.length > sharedEvents && !sink.isFramed;
+  let events = 0;
   const add = (type: EventType, item: CachedObject): void => {
+    events += 1;
     if (isOwn) frames.push(...encode.once(type, item));
     else frames.push(encode.shared(type, item));
   };
@@ -137,6 +150,7 @@ function framesOf(batch: readonly CacheEvent[], served: Served, selection: Selec
     if (matches) add(matched ? 'MODIFIED' : 'ADDED', now);
     else if (matched) add('DELETED', event.deleted ? served.view(event.deleted) : atRevision(before, event));
   }
+  if (watching && events > 0) watching.sent(events, frames.reduce((sum, { length }) => sum + length, 0));
   if (!shared || frames.length === 0) return frames;
   const whole = Buffer.concat(frames);
   shared.set(batch, whole);
