@@ -48,6 +48,7 @@ import { priorityClassStrategy } from './scheduling/priorityclass.ts';
 import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from './storage/csi.ts';
 import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storageclass.ts';
 import { volumeAttachmentStrategy } from './storage/volumeattachment.ts';
+import { kindWarnings } from './warnings/kinds.ts';
 import type { RegistryOptions } from './registry.ts';
 import type { Strategy } from './resource.ts';
 import { dropNulls } from './values.ts';
@@ -124,6 +125,7 @@ function complete(id: string, strategy: Strategy): Strategy {
   return {
     validateName: nameIsSubdomain,
     ...strategy,
+    warnings: (object, old) => [...strategy.warnings?.(object, old) ?? [], ...kindWarnings[id]?.(object, old) ?? []],
     default(object) {
       if (!verbatim.has(id)) dropNulls(object);
       try {

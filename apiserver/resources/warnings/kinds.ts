@@ -1,0 +1,92 @@
+// Which kinds warn of what, on create and update, beside what their strategies say. Upstream: the strategies' WarningsOn… functions.
+import type { KubeObject } from '#machinery/api/object.ts';
+import { asObject, at, objects, strings, text } from '../values.ts';
+import { addressWarnings } from './addresses.ts';
+import { deprecatedLabel, labelWarnings } from './node-labels.ts';
+import { podWarnings } from './pod.ts';
+import { claimSpecWarnings, claimWarnings, volumeWarnings } from './volumes.ts';
+
+/** `old` is missing on create. */
+type Warn = (object: Readonly<KubeObject>, old: Readonly<KubeObject> | undefined) => string[];
+
+const changed = (object: Readonly<KubeObject>, old: Readonly<KubeObject> | undefined): boolean => !old || object.metadata?.generation !== old.metadata?.generation;
+
+/** Of the template at a path, when it is new or may have changed. */
+const template = (...path: string[]): Warn => (object, old) => {
+  const found = asObject(at(object, ...path));
+  return found && changed(object, old) ? podWarnings(found, path.join('.')) : [];
+};
+
+export const kindWarnings: Readonly<Record<string, Warn>> = {
+  // Updates of pods are many, and none by hand.
+  'pods': (object, old) => (old ? [] : podWarnings(object)),
+  'podtemplates': template('template'),
+  'replicationcontrollers': template('spec', 'template'),
+  'deployments.apps': template('spec', 'template'),
+  'replicasets.apps': template('spec', 'template'),
+  'daemonsets.apps': template('spec', 'template'),
+  'statefulsets.apps': (object, old) => [
+    ...template('spec', 'template')(object, old),
+    ...objects(at(object, 'spec', 'volumeClaimTemplates')).flatMap((claim, i) => claimSpecWarnings(claim['spec'], `spec.volumeClaimTemplates[${i}].Spec`)),
+  ],
+  'jobs.batch': template('spec', 'template'),
+  'cronjobs.batch': template('spec', 'jobTemplate', 'spec', 'template'),
+  'services': serviceWarnings,
+  'nodes': (object) => (text(at(object, 'spec', 'externalID')) === '' ? [] : ['spec.externalID: this field is deprecated, and is unused by Kubernetes']),
+  'persistentvolumes': volumeWarnings,
+  'persistentvolumeclaims': claimWarnings,
+  'storageclasses.storage.k8s.io': (object) => objects(object['allowedTopologies']).flatMap((topology, i) => objects(topology['matchLabelExpressions']).flatMap((expression, j) => {
+    const message = deprecatedLabel(text(expression['key']));
+    return message === undefined ? [] : [`allowedTopologies[${i}].matchLabelExpressions[${j}].key: ${message}`];
+  })),
+  'csistoragecapacities.storage.k8s.io': (object) => [
+    ...objects(at(object, 'nodeTopology', 'matchExpressions')).flatMap((expression, i) => {
+      const key = text(expression['key']);
+      const message = deprecatedLabel(key);
+      return message === undefined ? [] : [`nodeTopology.matchExpressions[${i}].key: ${key} is ${message}`];
+    }),
+    ...labelWarnings(at(object, 'nodeTopology', 'matchLabels'), (key) => `nodeTopology.matchLabels.${key}`),
+  ],
+  'runtimeclasses.node.k8s.io': (object) => labelWarnings(at(object, 'scheduling', 'nodeSelector'), () => 'scheduling.nodeSelector'),
+  'serviceaccounts': (object, old) => {
+    const key = 'kubernetes.io/enforce-mountable-secrets';
+    return object.metadata?.annotations?.[key] === undefined || old?.metadata?.annotations?.[key] !== undefined ? []
+      : [`metadata.annotations[${key}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`];
+  },
+  'endpoints': (object) => (object.metadata?.labels?.['endpoints.kubernetes.io/managed-by'] === 'endpoint-controller' ? []
+    : objects(object['subsets']).flatMap((subset, i) => ['addresses', 'notReadyAddresses'].flatMap((field) =>
+      objects(subset[field]).flatMap((address, j) => addressWarnings(`subsets[${i}].${field}[${j}].ip`, address['ip']))))),
+  'endpointslices.discovery.k8s.io': (object) => [
+    ...(object['addressType'] === 'FQDN' ? ['spec.addressType: FQDN endpoints are deprecated'] : []),
+    ...(['endpointslice-controller.k8s.io', 'endpointslicemirroring-controller.k8s.io'].includes(object.metadata?.labels?.['endpointslice.kubernetes.io/managed-by'] ?? '') ? []
+      : objects(object['endpoints']).flatMap((endpoint, i) => strings(endpoint['addresses']).flatMap((address, j) => addressWarnings(`endpoints[${i}].addresses[${j}]`, address)))),
+  ],
+};
+
+function serviceWarnings(object: Readonly<KubeObject>): string[] {
+  const spec = asObject(object['spec']) ?? {};
+  const externalIps = strings(spec['externalIPs']);
+  const isExternalName = spec['type'] === 'ExternalName';
+  const isHeadless = spec['type'] === 'ClusterIP' && spec['clusterIP'] === 'None';
+  const annotation = 'service.kubernetes.io/topology-aware-hints';
+  const when = (condition: boolean, message: string): string[] => (condition ? [message] : []);
+  return [
+    ...when(object.metadata?.annotations?.[annotation] !== undefined, `annotation ${annotation} is deprecated, please use service.kubernetes.io/topology-mode instead`),
+    ...(isExternalName || isHeadless ? [] : strings(spec['clusterIPs']).flatMap((address, i) => addressWarnings(`spec.clusterIPs[${i}]`, address))),
+    ...when(isHeadless && text(spec['loadBalancerIP']) !== '', 'spec.loadBalancerIP is ignored for headless services'),
+    ...when(isHeadless && externalIps.length > 0, 'spec.externalIPs is ignored for headless services'),
+    ...when(isHeadless && (spec['sessionAffinity'] ?? 'None') !== 'None', 'spec.SessionAffinity is ignored for headless services'),
+    ...externalIps.flatMap((address, i) => addressWarnings(`spec.externalIPs[${i}]`, address)),
+    ...when(externalIps.length > 0 && !isHeadless && !isExternalName, 'spec.externalIPs is deprecated and may no longer be implemented in some clusters'),
+    ...addressWarnings('spec.loadBalancerIP', spec['loadBalancerIP']),
+    ...when(isExternalName && externalIps.length > 0, 'spec.externalIPs is ignored when spec.type is "ExternalName"'),
+    ...when(!isExternalName && text(spec['externalName']) !== '', 'spec.externalName is ignored when spec.type is not "ExternalName"'),
+    ...when(spec['trafficDistribution'] === 'PreferClose', 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'),
+  ];
+}
+
+/** What the version of a kind is told on every request for it (its lifecycle's deprecation). */
+export const deprecatedKinds: Readonly<Record<string, string>> = {
+  endpoints: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
+  componentstatuses: 'v1 ComponentStatus is deprecated in v1.19+',
+};

@@ -1,0 +1,60 @@
+import { expect } from 'chai';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { kindWarnings } from './kinds.ts';
+
+type Change = Record<string, unknown>;
+const container = { name: 'c', image: 'i' };
+const pod = (spec: Change, annotations?: Record<string, string>): KubeObject => ({ metadata: { name: 'p', ...(annotations ? { annotations } : {}) }, spec: { containers: [container], ...spec } });
+const withContainer = (change: Change): KubeObject => pod({ containers: [{ ...container, ...change }] });
+const service = (spec: Change): KubeObject => ({ metadata: { name: 's' }, spec: { type: 'ClusterIP', clusterIP: '10.43.0.9', clusterIPs: ['10.43.0.9'], sessionAffinity: 'None', ...spec } });
+const volume = (spec: Change, annotations?: Record<string, string>): KubeObject => ({ metadata: { name: 'v', ...(annotations ? { annotations } : {}) }, spec });
+
+describe('kindWarnings', () => {
+  const cases: [title: string, kind: string, object: KubeObject, warnings: string[]][] = [
+    ['nothing of an ordinary pod', 'pods', pod({}), []],
+    ['an old node label', 'pods', pod({ nodeSelector: { 'beta.kubernetes.io/os': 'linux' } }), ['spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead']],
+    ['an old label in an affinity', 'pods', pod({ affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'beta.kubernetes.io/arch', operator: 'Exists' }] }] } } } }),
+      ['spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key: beta.kubernetes.io/arch is deprecated since v1.14; use "kubernetes.io/arch" instead']],
+    ['a spread without a selector', 'pods', pod({ topologySpreadConstraints: [{ topologyKey: 'kubernetes.io/hostname' }] }), ['spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod']],
+    ['an anti-affinity without a selector', 'pods', pod({ affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1, podAffinityTerm: { topologyKey: 'x' } }] } } }),
+      ['spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector: a null labelSelector results in matching no pod']],
+    ['an old annotation', 'pods', pod({}, { 'scheduler.alpha.kubernetes.io/critical-pod': '' }), ['metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "priorityClassName" field instead']],
+    ['a seccomp annotation without its field', 'pods', pod({}, { 'seccomp.security.alpha.kubernetes.io/pod': 'x' }), ['metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: non-functional in v1.27+; use the "seccompProfile" field instead']],
+    ['no seccomp annotation beside its field', 'pods', pod({ securityContext: { seccompProfile: { type: 'Unconfined' } } }, { 'seccomp.security.alpha.kubernetes.io/pod': 'x' }), []],
+    ['removed volume plugins', 'pods', pod({ volumes: [{ name: 'g', glusterfs: {} }, { name: 'r', gitRepo: {} }] }),
+      ['spec.volumes[0].glusterfs: deprecated in v1.25, non-functional in v1.26+', 'spec.volumes[1].gitRepo: deprecated in v1.11, and disabled by default in v1.33+']],
+    ['the same host alias twice', 'pods', pod({ hostAliases: [{ ip: '1.2.3.4' }, { ip: '1.2.3.4' }] }), ['spec.hostAliases[1].ip: duplicate ip "1.2.3.4"']],
+    ['pull secrets without a name', 'pods', pod({ imagePullSecrets: [{ name: '' }] }), ['spec.imagePullSecrets[0].name: invalid empty name ""']],
+    ['parts of a byte', 'pods', withContainer({ resources: { limits: { memory: '100m', cpu: '100m' } } }), ['spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer']],
+    ['a variable that hides another', 'pods', withContainer({ env: [{ name: 'A', value: '1' }, { name: 'A', value: '$(A)2' }, { name: 'A', value: '3' }] }), ['spec.containers[0].env[2]: hides previous definition of "A", which may be dropped when using apply']],
+    ['one port twice', 'pods', pod({ containers: [{ ...container, ports: [{ name: 'w', containerPort: 80, protocol: 'TCP' }] }, { ...container, ports: [{ name: 'w', containerPort: 80, protocol: 'TCP' }] }] }), [
+      'spec.containers[1].ports[0]: duplicate port definition with spec.containers[0].ports[0]',
+      'spec.containers[1].ports[0]: duplicate port name "w" with spec.containers[0].ports[0], services and probes that select ports by name will use spec.containers[0].ports[0]',
+    ]],
+    ['a negative period', 'pods', pod({ terminationGracePeriodSeconds: -1 }), ['spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1']],
+    ['a template with its path', 'deployments.apps', { metadata: {}, spec: { template: pod({ nodeSelector: { 'beta.kubernetes.io/os': 'linux' } }) } }, ['spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead']],
+    ['an AppArmor annotation of a template', 'jobs.batch', { metadata: {}, spec: { template: pod({}, { 'container.apparmor.security.beta.kubernetes.io/c': 'runtime/default' }) } },
+      ['spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead']],
+    ['external addresses', 'services', service({ externalIPs: ['::ffff:1.2.3.4'] }), [
+      'spec.externalIPs[0]: non-standard IP address "::ffff:1.2.3.4" is invalid: use "1.2.3.4"', 'spec.externalIPs is deprecated and may no longer be implemented in some clusters']],
+    ['what a headless service ignores', 'services', service({ clusterIP: 'None', clusterIPs: ['None'], loadBalancerIP: '1.2.3.4' }), ['spec.loadBalancerIP is ignored for headless services']],
+    ['PreferClose', 'services', service({ trafficDistribution: 'PreferClose' }), ['spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']],
+    ['an address that is not canonical', 'services', service({ loadBalancerIP: 'FE80:0::1' }), ['spec.loadBalancerIP: IPv6 address "FE80:0::1" should be in RFC 5952 canonical format ("fe80::1")']],
+    ['leading zeros', 'endpoints', { metadata: {}, subsets: [{ addresses: [{ ip: '010.0.0.1' }] }] }, ['subsets[0].addresses[0].ip: non-standard IP address "010.0.0.1" is invalid: use "10.0.0.1"']],
+    ['recycling', 'persistentvolumes', volume({ persistentVolumeReclaimPolicy: 'Recycle' }), ['spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.']],
+    ['an old class of a volume', 'persistentvolumes', volume({}, { 'volume.beta.kubernetes.io/storage-class': 'x' }), ['metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead']],
+    ['a claim of parts of a byte', 'persistentvolumeclaims', volume({ resources: { requests: { storage: '1500m' } } }), ['spec.resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer']],
+    ['FQDN slices', 'endpointslices.discovery.k8s.io', { metadata: {}, addressType: 'FQDN', endpoints: [] }, ['spec.addressType: FQDN endpoints are deprecated']],
+    ['the old annotation of service accounts', 'serviceaccounts', { metadata: { annotations: { 'kubernetes.io/enforce-mountable-secrets': 'true' } } }, ['metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets']],
+  ];
+  for (const [title, kind, object, warnings] of cases) {
+    it(`${kind}: ${title}`, () => expect(kindWarnings[kind]?.(object, undefined)).to.deep.equal(warnings));
+  }
+  it('pods are warned of when they are created only, templates when something in the spec changed', () => {
+    const old = pod({ nodeSelector: { 'beta.kubernetes.io/os': 'linux' } });
+    expect(kindWarnings['pods']?.(old, old)).to.deep.equal([]);
+    const deployment = (generation: number): KubeObject => ({ metadata: { generation }, spec: { template: old } });
+    expect(kindWarnings['deployments.apps']?.(deployment(1), deployment(1))).to.deep.equal([]);
+    expect(kindWarnings['deployments.apps']?.(deployment(2), deployment(1))).to.have.length(1);
+  });
+});
