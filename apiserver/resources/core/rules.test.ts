@@ -1,0 +1,76 @@
+// What upstream says of core objects with one thing wrong: a field of a valid object (testdata/core-bases.json) is changed or
+// taken out by a create, an update or a write of a subresource. A case names the base by its number and the field by its
+// path, steps parted by tabs; texts are cut at 110 characters. The same text about the same field is told once.
+import { expect } from 'chai';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { create, update } from '../testing.ts';
+import bases from '../testdata/core-bases.json' with { type: 'json' };
+import rules from '../testdata/core-rules.json' with { type: 'json' };
+
+type Json = Record<string, unknown>;
+interface Case { on: string; base: number; path: string; value?: unknown; errors: string[] }
+
+function change(object: Json, { path, value }: Case): void {
+  const steps = path.split('\t');
+  const last = steps.pop() ?? '';
+  let here = object;
+  for (const step of steps) here = here[step] as Json; // the path leads somewhere
+  if (value === undefined) delete here[last];
+  else here[last] = structuredClone(value);
+}
+const cut = (error: string): string => (error.length > 110 ? `${error.slice(0, 109)}…` : error);
+
+function errorsOf(id: string, one: Case): string[] {
+  const base = (bases as Record<string, Json[]>)[id]?.[one.base] ?? {};
+  const given = structuredClone(base);
+  if (one.on === 'create') {
+    change(given, one);
+    return create(id, given).errors;
+  }
+  const stored: KubeObject = create(id, given).object;
+  return update(id, stored, (object) => change(object as unknown as Json, one), one.on.split('/')[1]).errors;
+}
+
+describe('the rules of core kinds', () => {
+  for (const [id, cases] of Object.entries(rules) as [string, Case[]][]) {
+    for (const on of new Set(cases.map((one) => one.on))) {
+      const these = cases.filter((one) => one.on === on);
+      it(`${id}, ${on}: ${these.length} cases`, () => {
+        for (const one of these) expect([...new Set(errorsOf(id, one))].map(cut), JSON.stringify({ ...one, errors: undefined })).to.deep.equal(one.errors);
+      });
+    }
+  }
+});
+
+// Upstream ends these with a diff of its internal structs; here the fields that changed are named.
+describe('what may not change', () => {
+  const rows: [id: string, base: number, path: string, value: unknown, error: string][] = [
+    ['pods', 0, 'spec\tnodeSelector', { a: 'b' }, 'spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n  changed: spec.nodeSelector'],
+    ['persistentvolumes', 0, 'spec\thostPath\tpath', '/b', 'spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n  changed: spec.hostPath'],
+    ['persistentvolumeclaims', 0, 'spec\taccessModes\t0', 'ReadOnlyMany', 'spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n  changed: spec.accessModes'],
+  ];
+  for (const [id, base, path, value, error] of rows) {
+    it(`in ${id}: ${path.replaceAll('\t', '.')}`, () => expect(errorsOf(id, { on: 'update', base, path, value, errors: [] })).to.deep.equal([error]));
+  }
+  it('in the volume of a claim: what it names first may be named once', () => {
+    expect(errorsOf('persistentvolumeclaims', { on: 'update', base: 0, path: 'spec\tvolumeName', value: 'v', errors: [] })).to.deep.equal([]);
+    expect(errorsOf('persistentvolumeclaims', { on: 'update', base: 1, path: 'spec\tvolumeName', value: 'w', errors: [] })).to.have.length(1);
+  });
+  it('in a bound claim: it may grow, not shrink below what there is', () => {
+    const bound = create('persistentvolumeclaims', { metadata: { name: 'c', namespace: 'n' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '2Gi' } } } }).object;
+    bound['status'] = { phase: 'Bound', capacity: { storage: '2Gi' } };
+    const resize = (storage: string): string[] => update('persistentvolumeclaims', bound, (claim) => Object.assign(claim['spec'] as Json, { resources: { requests: { storage } } })).errors;
+    expect(resize('3Gi')).to.deep.equal([]);
+    expect(resize('1Gi')).to.deep.equal(['spec.resources.requests.storage: Forbidden: field can not be less than status.capacity']);
+  });
+  it('by a resize: cpu and memory of what runs may', () => {
+    const pod = create('pods', { metadata: { name: 'p', namespace: 'n' }, spec: { containers: [{ name: 'c', image: 'i', resources: { requests: { cpu: '1' } } }] } }).object;
+    const resize = (change: (container: Json) => void): { errors: string[]; object: KubeObject } =>
+      update('pods', pod, (object) => change(((object['spec'] as Json)['containers'] as Json[])[0] ?? {}), 'resize');
+    const grown = resize((container) => Object.assign(container, { image: 'other', resources: { requests: { cpu: '2' } } }));
+    expect(grown.errors).to.deep.equal([]);
+    expect(grown.object['spec']).to.have.nested.include({ 'containers[0].image': 'i', 'containers[0].resources.requests.cpu': '2' });
+    expect(grown.object.metadata?.generation).to.equal(2);
+    expect(resize((container) => delete container['resources']).errors).to.include('spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed');
+  });
+});
