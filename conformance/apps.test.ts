@@ -86,7 +86,7 @@ describe('[sig-apps] workloads', function () {
   });
 
   it('[sig-apps] Deployment: a template that never becomes ready is reported, and undone', async () => {
-    await k.apply(deployment('stuck', 1, '1', 'progressDeadlineSeconds: 2'));
+    await k.apply(deployment('stuck', 1, '1', 'progressDeadlineSeconds: 6'));
     await k('rollout status deployment/stuck --timeout=30s');
     await k('set image deployment/stuck main=test.local/absent:1');
     const status = await k.attempt('rollout status deployment/stuck --timeout=30s');
