@@ -214,7 +214,7 @@ export class ObjectStore {
       else if (request.subresource === 'status') errors.push(...(strategy.status?.validateUpdate?.(object, old, writing) ?? []));
       else errors.push(...(strategy.subresources?.[request.subresource]?.validateUpdate?.(object, old, writing) ?? []));
       this.#refuse(request.name, errors);
-      for (const text of strategy.warnings?.(object, old) ?? []) warnOf(text, request.context);
+      if (main) for (const text of strategy.warnings?.(object, old) ?? []) warnOf(text, request.context);
       if (!request.admitted) await this.#validate('UPDATE', request, writing, request.name, object, old);
 
       const key = this.#key(request.namespace, request.name);
