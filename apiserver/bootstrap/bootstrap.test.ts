@@ -72,6 +72,13 @@ describe('createBootstrap()', () => {
     await Promise.all(old.map(async (step) => step.stop?.()));
     expect(addresses()).to.deep.equal([['10.41.0.9'], ['10.41.0.9']]);
   });
+  it('keeps no lease in an embedded store, which no other server can open', async () => {
+    const fresh = createFakeBackend();
+    const embedded = { ...fresh, storage: { ...fresh.storage, engine: 'sqlite' as const } };
+    await run(embedded);
+    expect((await fresh.storage.range({ prefix: '/registry/masterleases/' })).items).to.deep.equal([]);
+    expect(fresh.lookup('endpoints', 'default', 'kubernetes')?.subsets).to.have.length(1);
+  });
   it('leaves the endpoints to somebody else with --endpoint-reconciler-type=none', async () => {
     const fresh = createFakeBackend();
     await run(fresh, { endpointReconcilerType: 'none' });

@@ -1,5 +1,5 @@
-// Service default/kubernetes and its Endpoints and EndpointSlice: how pods find the API servers. Each server keeps a lease of its
-// own in the store; the endpoints are those whose lease lives. Upstream: pkg/controlplane/reconcilers/lease.go.
+// Service default/kubernetes and its Endpoints and EndpointSlice: how pods find the API servers. Each server of an etcd keeps a lease
+// of its own there; the endpoints are those whose lease lives. Upstream: pkg/controlplane/reconcilers/lease.go.
 import { isDeepStrictEqual } from 'node:util';
 import { createLogger } from '#machinery/base/log.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
@@ -44,6 +44,7 @@ export interface EndpointReconciler {
 }
 
 export function createEndpointReconciler(backend: Backend, advertised: () => Advertised): EndpointReconciler {
+  const isAlone = backend.storage.engine === 'sqlite'; // the file is locked: a lease would be a write every ten seconds for nobody
   let last: Promise<void> = Promise.resolve();
   let stopping = false;
   let told = false;
@@ -63,6 +64,7 @@ export function createEndpointReconciler(backend: Backend, advertised: () => Adv
     reconcile: () => oneByOne(async () => {
       const { address, port } = advertised();
       if (stopping || !isUseful(address)) return;
+      if (isAlone) return writeEndpoints(backend, [address], port);
       await renewLease(backend, address);
       const addresses = await leased(backend);
       // Our own was just renewed: without any, something is wrong with the answer.
@@ -73,7 +75,7 @@ export function createEndpointReconciler(backend: Backend, advertised: () => Adv
       stopping = true;
       await oneByOne(async () => {
         const { address, port } = advertised();
-        if (!isUseful(address)) return;
+        if (isAlone || !isUseful(address)) return;
         await dropLease(backend, address);
         await writeEndpoints(backend, await leased(backend), port);
       });

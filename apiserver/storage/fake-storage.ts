@@ -18,7 +18,7 @@ export function createFakeStorage(): FakeStorage {
   }
 
   return {
-    engine: 'sqlite',
+    engine: 'etcd',
     get: async (key) => ({ value: values.get(key), revision }),
     async range({ prefix }) {
       const items = [...values.values()].filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1));
