@@ -244,6 +244,8 @@ function applied(kind: TrackedKind, live: Readonly<Tracked>, config: Readonly<Ku
   if (!own || isEmpty(fields)) sets.delete(id);
   else sets.set(id, { ...own, fields, time: changed ? rfc3339(now) : last?.time });
   const object = structuredClone(changed ? merged : live) as Tracked; // the configuration and the cached object are not ours
+  // A configuration without a name takes all of the metadata that it had; the caller finds the name missing.
+  object.metadata ??= {};
   setEntries(object, sets);
   return object;
 }
