@@ -1,16 +1,10 @@
 // Watches, chunked lists, Tables, namespaces and the server's version over HTTP, under the titles of upstream's conformance suite.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { V1ConfigMap, V1Namespace, V1NamespaceStatus } from '@kubernetes/client-node';
 import { assert } from 'chai';
-import { createClient } from '#machinery/client/client.ts';
-import { loadKubeconfig } from '#machinery/client/kubeconfig.ts';
 import type { Client, WatchEvent } from '#machinery/client/types.ts';
-import { cli, nodeBinary, readyLineOf, removeFolder, until } from './fixtures/cluster.ts';
-import { stop } from './fixtures/process.ts';
+import { until } from './fixtures/cluster.ts';
+import { Api, startHollow } from './fixtures/hollow.ts';
+import type { HollowCluster } from './fixtures/hollow.ts';
 
 interface Meta { name: string; resourceVersion: string; labels?: Record<string, string>; annotations?: Record<string, string>; finalizers?: string[]; deletionTimestamp?: string }
 interface Item { kind?: string; metadata: Meta; data?: Record<string, string> }
@@ -18,26 +12,8 @@ interface Page { kind: string; metadata: { resourceVersion: string; continue?: s
 interface Failure { reason: string; code: number; message: string; metadata: { continue?: string } }
 interface Event { type: string; object: Item }
 
-/** A hollow cluster of this file's own: nothing here needs containers, and compaction has to come soon. */
-class Api {
-  readonly client: Client;
-  readonly #signal = AbortSignal.timeout(120_000);
-  constructor(client: Client) {
-    this.client = client;
-  }
-  /** The answer whatever its status. */
-  async call<T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<{ status: number; body: T }> {
-    const answer = await this.client.raw(method, path, this.#signal, body, headers);
-    return { status: answer.status, body: JSON.parse(answer.body) as T };
-  }
-  async must<T = Item>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> {
-    const answer = await this.call<T>(method, path, body, headers);
-    assert.isBelow(answer.status, 300, `${method} ${path}: ${JSON.stringify(answer.body)}`);
-    return answer.body;
-  }
-  merge<T = Item>(path: string, body: unknown): Promise<T> {
-    return this.must<T>('PATCH', path, body, { 'content-type': 'application/merge-patch+json' });
-  }
+/** Requests to a hollow cluster, and watches of it. */
+class WatchingApi extends Api {
   watch(namespace: string, options: Parameters<Client['watch']>[2]): Watch {
     return new Watch(this.client, namespace, options);
   }
@@ -77,23 +53,15 @@ class Watch {
 }
 
 describe('[sig-api-machinery]', () => {
-  let api: Api;
-  let folder: string;
-  let server: ChildProcess;
+  let api: WatchingApi;
+  let cluster: HollowCluster;
   let namespaces = 0;
+  // Of this file's own: compaction has to come soon.
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'proa-machinery-'));
-    server = spawn(nodeBinary, [cli, 'server', '--runtime', 'hollow', '--data-dir', folder, '--https-port', '0', '--etcd-compaction-interval', '4s'], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    for (const stream of [server.stdout, server.stderr]) stream?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
-    await readyLineOf(server, () => output);
-    api = new Api(createClient(await loadKubeconfig(join(folder, 'admin.kubeconfig'))));
+    cluster = await startHollow('machinery', ['--etcd-compaction-interval', '4s']);
+    api = new WatchingApi(cluster.api.client);
   });
-  after(async () => {
-    api?.client.close();
-    if (server) await stop(server, 'SIGTERM', 30_000);
-    if (folder) removeFolder(folder);
-  });
+  after(() => cluster?.stop());
   async function namespace(): Promise<string> {
     const name = `machinery-${namespaces += 1}`;
     await api.must('POST', '/api/v1/namespaces', { metadata: { name, labels: { 'made-by': 'machinery' } } });
@@ -386,15 +354,15 @@ describe('[sig-api-machinery]', () => {
       const path = `/api/v1/namespaces/${name}`;
       const finalizers = ['e2e.example.com/finalizer'];
       await until('the default ServiceAccount', async () => (await api.call('GET', `${path}/serviceaccounts/default`)).status === 200);
-      await api.must('POST', `${path}/pods`, { metadata: { name: 'held', finalizers }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'nginx', image: 'pause' }] } });
-      await api.must('POST', `${path}/configmaps`, { metadata: { name: 'later', finalizers } });
-      await api.must('DELETE', path);
-      await until('the pod is being deleted', async () => (await api.must('GET', `${path}/pods/held`)).metadata.deletionTimestamp !== undefined);
+      await api.must<Item>('POST', `${path}/pods`, { metadata: { name: 'held', finalizers }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'nginx', image: 'pause' }] } });
+      await api.must<Item>('POST', `${path}/configmaps`, { metadata: { name: 'later', finalizers } });
+      await api.must<Item>('DELETE', path);
+      await until('the pod is being deleted', async () => (await api.must<Item>('GET', `${path}/pods/held`)).metadata.deletionTimestamp !== undefined);
       await until('the namespace says what it waits for', async () => (await api.must<Namespaces>('GET', path)).status.conditions?.some(({ type, status }) => type === 'NamespaceContentRemaining' && status === 'True') === true);
-      assert.isUndefined((await api.must('GET', `${path}/configmaps/later`)).metadata.deletionTimestamp, 'others wait for the pods');
-      await api.merge(`${path}/pods/held`, { metadata: { finalizers: null } });
-      await until('then the others are deleted', async () => (await api.must('GET', `${path}/configmaps/later`)).metadata.deletionTimestamp !== undefined);
-      await api.merge(`${path}/configmaps/later`, { metadata: { finalizers: null } });
+      assert.isUndefined((await api.must<Item>('GET', `${path}/configmaps/later`)).metadata.deletionTimestamp, 'others wait for the pods');
+      await api.merge<Item>(`${path}/pods/held`, { metadata: { finalizers: null } });
+      await until('then the others are deleted', async () => (await api.must<Item>('GET', `${path}/configmaps/later`)).metadata.deletionTimestamp !== undefined);
+      await api.merge<Item>(`${path}/configmaps/later`, { metadata: { finalizers: null } });
       await until('it is gone', async () => (await api.call('GET', path)).status === 404);
     });
     interface Namespaces { status: V1NamespaceStatus }

@@ -1,0 +1,222 @@
+// What clients do to objects of the core group without running anything: life cycles, patches, status, collections, under the
+// titles of upstream's conformance suite.
+import { assert } from 'chai';
+import { startHollow } from './fixtures/hollow.ts';
+import type { Api, HollowCluster } from './fixtures/hollow.ts';
+
+interface Item {
+  metadata: { name: string; resourceVersion: string; generation?: number; labels?: Record<string, string>; annotations?: Record<string, string> };
+  spec: Record<string, unknown>;
+  status: Record<string, unknown> & { conditions?: { type: string; status: string }[] };
+  data?: Record<string, string>;
+  immutable?: boolean;
+}
+interface List { items: Item[] }
+interface Failure { reason: string; message: string; details?: { causes?: { reason: string; field: string; message: string }[] } }
+
+describe('core objects', () => {
+  let cluster: HollowCluster;
+  let api: Api;
+  let spaces = 0;
+  before(async () => {
+    cluster = await startHollow('core');
+    ({ api } = cluster);
+  });
+  after(() => cluster?.stop());
+
+  /** The path of a resource in a new namespace. */
+  async function inNamespace(resource: string): Promise<string> {
+    const name = `core-${spaces += 1}`;
+    await api.must('POST', '/api/v1/namespaces', { metadata: { name } });
+    return `/api/v1/namespaces/${name}/${resource}`;
+  }
+  const make = (path: string, body: object): Promise<Item> => api.must<Item>('POST', path, body);
+  const get = (path: string): Promise<Item> => api.must<Item>('GET', path);
+  const names = async (path: string): Promise<string[]> => (await api.must<List>('GET', path)).items.map(({ metadata }) => metadata.name);
+  async function refused(method: string, path: string, body: unknown, code = 422): Promise<Failure> {
+    const answer = await api.call<Failure>(method, path, body, method === 'PATCH' ? { 'content-type': 'application/merge-patch+json' } : {});
+    assert.strictEqual(answer.status, code, JSON.stringify(answer.body));
+    return answer.body;
+  }
+  async function replace(path: string, change: (object: Item) => void): Promise<Item> {
+    const object = await get(path);
+    change(object);
+    return api.must<Item>('PUT', path, object);
+  }
+  const template = (image: string, labels: Record<string, string> = { app: 'a' }): object => ({ metadata: { labels }, spec: { containers: [{ name: 'c', image }] } });
+
+  it('[sig-node] PodTemplates should run the lifecycle of PodTemplates [Conformance]', async () => {
+    const path = await inNamespace('podtemplates');
+    const made = await make(path, { metadata: { name: 't', labels: { kind: 'static' } }, template: template('nginx:1') });
+    assert.strictEqual(made.metadata.generation, 1);
+    assert.sameMembers(await names('/api/v1/podtemplates?labelSelector=kind%3Dstatic'), ['t']);
+    const patched = await api.merge<Item>(`${path}/t`, { metadata: { labels: { patched: 'true' } } });
+    assert.strictEqual(patched.metadata.labels?.['patched'], 'true');
+    await api.must('DELETE', `${path}/t`);
+    assert.isEmpty(await names(path));
+  });
+  it('[sig-node] PodTemplates should replace a pod template [Conformance]', async () => {
+    const path = await inNamespace('podtemplates');
+    await make(path, { metadata: { name: 't' }, template: template('nginx:1') });
+    const replaced = await replace(`${path}/t`, (object) => Object.assign(object, { template: template('nginx:2') }));
+    assert.strictEqual(replaced.metadata.generation, 2);
+    const wrong = await refused('PUT', `${path}/t`, { ...replaced, template: template('') });
+    assert.deepStrictEqual(wrong.details?.causes, [{ reason: 'FieldValueRequired', message: 'Required value', field: 'template.spec.containers[0].image' }]);
+  });
+  it('[sig-node] PodTemplates should delete a collection of pod templates [Conformance]', async () => {
+    const path = await inNamespace('podtemplates');
+    for (const name of ['a', 'b', 'c']) await make(path, { metadata: { name, labels: { set: name === 'c' ? 'no' : 'yes' } }, template: template('nginx:1') });
+    await api.must('DELETE', `${path}?labelSelector=set%3Dyes`);
+    assert.deepStrictEqual(await names(path), ['c']);
+  });
+
+  for (const [resource, kind] of [['configmaps', 'ConfigMap'], ['secrets', 'Secret']] as const) {
+    it(`[sig-storage] ${kind}${resource === 'secrets' ? 's' : ''} should be immutable if \`immutable\` field is set [Conformance]`, async () => {
+      const path = await inNamespace(resource);
+      await make(path, { metadata: { name: 'x' }, data: { a: 'AAAA' } });
+      await replace(`${path}/x`, (object) => Object.assign(object, { data: { a: 'BBBB' } }));
+      await replace(`${path}/x`, (object) => Object.assign(object, { immutable: true }));
+      const frozen = await get(`${path}/x`);
+      const changed = await refused('PUT', `${path}/x`, { ...frozen, data: { a: 'CCCC' } });
+      assert.strictEqual(changed.message, `${kind} "x" is invalid: data: Forbidden: field is immutable when \`immutable\` is set`);
+      const thawed = await refused('PUT', `${path}/x`, { ...frozen, immutable: false });
+      assert.include(thawed.message, 'immutable: Forbidden: field is immutable when `immutable` is set');
+      await replace(`${path}/x`, (object) => Object.assign(object.metadata, { labels: { may: 'change' } }));
+      await api.must('DELETE', `${path}/x`);
+    });
+    it(`[sig-node] ${kind === 'Secret' ? 'Secrets should fail to create secret due to empty secret key' : 'ConfigMap should fail to create ConfigMap with empty key'} [Conformance]`, async () => {
+      const path = await inNamespace(resource);
+      const failure = await refused('POST', path, { metadata: { name: 'x' }, data: { '': 'AAAA' } });
+      assert.strictEqual(failure.details?.causes?.[0]?.field, 'data[]');
+    });
+  }
+  it('[sig-node] ConfigMap should run through a ConfigMap lifecycle [Conformance]', async () => {
+    const path = await inNamespace('configmaps');
+    await make(path, { metadata: { name: 'x', labels: { static: 'true' } }, data: { a: 'b' } });
+    await api.merge(`${path}/x`, { metadata: { labels: { patched: 'yes' } }, data: { a: 'c' } });
+    assert.include((await get(`${path}/x`)).data, { a: 'c' });
+    assert.deepStrictEqual(await names('/api/v1/configmaps?labelSelector=static%3Dtrue'), ['x']);
+    await api.must('DELETE', `${path}?labelSelector=static%3Dtrue`);
+    assert.notInclude(await names(path), 'x');
+  });
+  it('[sig-node] Secrets should patch a secret [Conformance]', async () => {
+    const path = await inNamespace('secrets');
+    await make(path, { metadata: { name: 's', labels: { testsecret: 'true' } }, stringData: { key: 'value' } });
+    const patched = await api.must<Item>('PATCH', `${path}/s`, { metadata: { labels: { testsecret: 'patched' } }, data: { key: 'dmFsdWUx' } }, { 'content-type': 'application/strategic-merge-patch+json' });
+    assert.strictEqual(Buffer.from(patched.data?.['key'] ?? '', 'base64').toString(), 'value1');
+    assert.deepStrictEqual(await names('/api/v1/secrets?labelSelector=testsecret%3Dpatched'), ['s']);
+  });
+
+  it('[sig-scheduling] LimitRange should list, patch and delete a LimitRange by collection [Conformance]', async () => {
+    const path = await inNamespace('limitranges');
+    const other = await inNamespace('limitranges');
+    const limits = { limits: [{ type: 'Container', min: { cpu: '50m' }, max: { cpu: '500m' } }] };
+    for (const place of [path, other]) await make(place, { metadata: { name: 'l', labels: { suite: 'limits' } }, spec: limits });
+    assert.lengthOf(await names('/api/v1/limitranges?labelSelector=suite%3Dlimits'), 2);
+    const { spec } = await get(`${path}/l`);
+    assert.deepStrictEqual(spec, { limits: [{ type: 'Container', min: { cpu: '50m' }, max: { cpu: '500m' }, default: { cpu: '500m' }, defaultRequest: { cpu: '500m' } }] });
+    await api.must('PATCH', `${path}/l`, { metadata: { labels: { l: 'patched' } } }, { 'content-type': 'application/strategic-merge-patch+json' });
+    const failure = await refused('PATCH', `${path}/l`, { spec: { limits: [{ type: 'Container', min: { cpu: '2' }, max: { cpu: '1' } }] } });
+    assert.include(failure.message, 'spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1');
+    await api.must('DELETE', `${path}?labelSelector=l%3Dpatched`);
+    assert.isEmpty(await names(path));
+    assert.lengthOf(await names(other), 1);
+  });
+  it('[sig-api-machinery] ResourceQuota should be able to update and delete ResourceQuota. [Conformance]', async () => {
+    const path = await inNamespace('resourcequotas');
+    await make(path, { metadata: { name: 'q' }, spec: { hard: { cpu: '1', memory: '500Mi' } } });
+    const updated = await replace(`${path}/q`, (object) => Object.assign(object, { spec: { hard: { cpu: '2', memory: '1Gi' } } }));
+    assert.deepStrictEqual(updated.spec['hard'], { cpu: '2', memory: '1Gi' });
+    const failure = await refused('PATCH', `${path}/q`, { spec: { hard: { gpu: '1' }, scopes: ['BestEffort'] } });
+    assert.sameMembers((failure.details?.causes ?? []).map(({ field }) => field), ['spec.hard[gpu]', 'spec.hard[gpu]', 'spec.scopes', 'spec.scopes', 'spec.scopes']);
+    await api.must('DELETE', `${path}/q`);
+    await api.call('GET', `${path}/q`).then(({ status }) => assert.strictEqual(status, 404));
+  });
+
+  it('[sig-network] Endpoints should test the lifecycle of an Endpoint [Conformance]', async () => {
+    const path = await inNamespace('endpoints');
+    const subset = { addresses: [{ ip: '10.0.0.24' }], ports: [{ name: 'http', port: 80 }] };
+    const made = await make(path, { metadata: { name: 'e', labels: { 'test-endpoint-static': 'true' } }, subsets: [subset] });
+    assert.nestedPropertyVal(made, 'subsets[0].ports[0].protocol', 'TCP');
+    await replace(`${path}/e`, (object) => Object.assign(object.metadata, { labels: { 'test-endpoint-static': 'true', updated: 'yes' } }));
+    await api.must('PATCH', `${path}/e`, { subsets: [{ ...subset, addresses: [{ ip: '10.0.0.25' }] }] }, { 'content-type': 'application/strategic-merge-patch+json' });
+    assert.nestedPropertyVal(await get(`${path}/e`), 'subsets[0].addresses[0].ip', '10.0.0.25');
+    await api.must('DELETE', `${path}?labelSelector=test-endpoint-static%3Dtrue`);
+    assert.isEmpty(await names(path));
+  });
+  it('[sig-network] Services should complete a service status lifecycle [Conformance]', async () => {
+    const path = await inNamespace('services');
+    await make(path, { metadata: { name: 's' }, spec: { type: 'LoadBalancer', ports: [{ port: 80 }] } });
+    const read = await get(`${path}/s/status`);
+    const patched = await api.merge<Item>(`${path}/s/status`, { metadata: { annotations: { patched: 'true' } }, status: { loadBalancer: { ingress: [{ ip: '203.0.113.1' }] } } });
+    assert.deepStrictEqual(patched.status['loadBalancer'], { ingress: [{ ip: '203.0.113.1', ipMode: 'VIP' }] });
+    const condition = { type: 'StatusUpdate', status: 'True', reason: 'E2E', message: 'Set from the test', lastTransitionTime: '2026-01-01T00:00:00Z' };
+    const updated = await api.must<Item>('PUT', `${path}/s/status`, { ...read, metadata: { ...read.metadata, resourceVersion: '' }, status: { conditions: [condition] } });
+    assert.deepStrictEqual(updated.status.conditions?.map(({ type }) => type), ['StatusUpdate']);
+    await refused('PATCH', `${path}/s/status`, { status: { loadBalancer: { ingress: [{ hostname: '10.0.0.1' }] } } });
+  });
+
+  it('[sig-apps] ReplicationController should test the lifecycle of a ReplicationController [Conformance]', async () => {
+    const path = await inNamespace('replicationcontrollers');
+    const made = await make(path, { metadata: { name: 'rc', labels: { static: 'true' } }, spec: { replicas: 0, selector: { app: 'a' }, template: template('nginx:1') } });
+    assert.strictEqual(made.metadata.generation, 1);
+    const patched = await api.merge<Item>(`${path}/rc`, { spec: { minReadySeconds: 5 } });
+    assert.strictEqual(patched.metadata.generation, 2);
+    const status = await api.merge<Item>(`${path}/rc/status`, { status: { readyReplicas: 0, availableReplicas: 0 } });
+    assert.strictEqual(status.metadata.generation, 2);
+    const failure = await refused('PATCH', `${path}/rc`, { spec: { selector: { app: 'b' } } });
+    assert.include(failure.message, '`selector` does not match template `labels`');
+    await api.must('DELETE', `${path}?labelSelector=static%3Dtrue`);
+  });
+  it('[sig-apps] ReplicationController should get and update a ReplicationController scale [Conformance]', async () => {
+    const path = await inNamespace('replicationcontrollers');
+    await make(path, { metadata: { name: 'rc' }, spec: { replicas: 1, selector: { app: 'a' }, template: template('nginx:1') } });
+    const scale = await get(`${path}/rc/scale`);
+    assert.include(scale.spec, { replicas: 1 });
+    assert.include(scale.status, { selector: 'app=a' });
+    await api.must('PUT', `${path}/rc/scale`, { ...scale, metadata: { ...scale.metadata, resourceVersion: '' }, spec: { replicas: 2 } });
+    assert.include((await get(`${path}/rc`)).spec, { replicas: 2 });
+  });
+
+  it('[sig-instrumentation] Events should manage the lifecycle of an event [Conformance]', async () => {
+    const path = await inNamespace('events');
+    const namespace = path.split('/')[4];
+    await make(path, { metadata: { name: 'e', labels: { constant: 'true' } }, message: 'This is a test event', reason: 'Test', type: 'Normal', count: 1, involvedObject: { namespace }, source: { component: 'test' } });
+    await api.must('PATCH', `${path}/e`, { message: 'patched' }, { 'content-type': 'application/strategic-merge-patch+json' });
+    assert.propertyVal(await get(`${path}/e`), 'message', 'patched');
+    const series = { count: 2, lastObservedTime: '2026-01-01T00:00:00.000000Z' };
+    assert.nestedPropertyVal(await replace(`${path}/e`, (object) => Object.assign(object, { series })), 'series.count', 2);
+    await api.must('DELETE', `${path}?labelSelector=constant%3Dtrue`);
+    assert.isEmpty(await names(`${path}?labelSelector=constant%3Dtrue`));
+  });
+
+  it('[sig-storage] PersistentVolumes CSI Conformance should run through the lifecycle of a PV and a PVC [Conformance]', async () => {
+    const claims = await inNamespace('persistentvolumeclaims');
+    const volumes = '/api/v1/persistentvolumes';
+    const className = 'nobody-provisions-this';
+    const csi = { driver: 'csi.example.com', volumeHandle: 'h' };
+    await make(volumes, { metadata: { name: 'core-pv', labels: { suite: 'core' } }, spec: { capacity: { storage: '10Gi' }, accessModes: ['ReadWriteOnce'], storageClassName: className, csi } });
+    await make(claims, { metadata: { name: 'c' }, spec: { accessModes: ['ReadWriteOnce'], storageClassName: className, resources: { requests: { storage: '10Gi' } }, selector: { matchLabels: { nothing: 'matches' } } } });
+    await api.merge(`${volumes}/core-pv`, { metadata: { labels: { 'core-pv': 'patched' } } });
+    await api.merge(`${claims}/c`, { metadata: { labels: { c: 'patched' } } });
+    const moved = await refused('PATCH', `${volumes}/core-pv`, { spec: { csi: { ...csi, volumeHandle: 'other' } } });
+    assert.include(moved.message, 'spec.persistentvolumesource is immutable after creation');
+    const changed = await refused('PATCH', `${claims}/c`, { spec: { accessModes: ['ReadOnlyMany'] } });
+    assert.include(changed.message, 'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims');
+    await api.must('DELETE', `${claims}?labelSelector=c%3Dpatched`);
+    await api.must('DELETE', `${volumes}?labelSelector=core-pv%3Dpatched`);
+  });
+  it('[sig-storage] PersistentVolumes CSI Conformance should apply changes to a pv/pvc status [Conformance]', async () => {
+    const claims = await inNamespace('persistentvolumeclaims');
+    const spec = { capacity: { storage: '10Gi' }, accessModes: ['ReadWriteOnce'], storageClassName: 'none-such', csi: { driver: 'csi.example.com', volumeHandle: 'h' } };
+    await make('/api/v1/persistentvolumes', { metadata: { name: 'core-status' }, spec });
+    await make(claims, { metadata: { name: 'c' }, spec: { accessModes: ['ReadWriteOnce'], storageClassName: 'none-such', resources: { requests: { storage: '1Gi' } }, volumeName: 'another' } });
+    const volume = await api.merge<Item>('/api/v1/persistentvolumes/core-status/status', { status: { message: 'StatusPatched', reason: 'E2E patchStatus' } });
+    assert.include(volume.status, { message: 'StatusPatched', reason: 'E2E patchStatus' });
+    const condition = { type: 'StatusPatched', status: 'True', reason: 'E2E', message: 'Set from the test' };
+    const claim = await api.merge<Item>(`${claims}/c/status`, { status: { conditions: [condition] } });
+    assert.include(claim.status.conditions?.[0], condition);
+    await api.must('DELETE', `${claims}/c`);
+    await api.must('DELETE', '/api/v1/persistentvolumes/core-status');
+  });
+});
