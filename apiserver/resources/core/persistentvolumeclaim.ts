@@ -51,5 +51,4 @@ export const persistentVolumeClaimStrategy: Strategy = {
     return [...validateClaimSpec(asObject(object['spec']) ?? {}, 'spec', asObject(before['spec'])), ...validateClaimUpdate(object, before)];
   },
   status: { ...basic.status, validateUpdate: validateClaimStatusUpdate },
-  fieldLabels: { name: (object) => object.metadata?.name ?? '' },
 };
