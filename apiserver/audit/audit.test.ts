@@ -136,6 +136,17 @@ describe('auditing', function () {
     server = undefined;
     expect(await events('/configmaps/n')).to.have.length(50);
   });
+  for (const [mode, status] of [['blocking', 200], ['blocking-strict', 500]] as const) {
+    it(`--audit-log-mode=${mode} answers ${status} when the disk is full, and counts what was lost`, async () => {
+      const running = await start([{ level: 'Metadata', nonResourceURLs: ['/api'] }], {}, `--audit-log-mode=${mode}`, '--audit-log-path=/dev/full');
+      const answer = await running.call('GET', '/api');
+      expect(answer.status).to.equal(status);
+      if (status === 500) expect(answer.body).to.include({ reason: 'InternalError', message: 'Internal error occurred: failed to store audit event' });
+      const metrics = (await running.call('GET', '/metrics')).text;
+      expect(metrics).to.match(/^apiserver_audit_error_total\{plugin="log"\} [12]$/m);
+      expect(metrics).to.contain(`apiserver_audit_requests_rejected_total ${status === 500 ? 1 : 0}\n`);
+    });
+  }
   it('the policy is refused at the start in one line', async () => {
     let message = '';
     await startTestServer({ options: await flags({ ...header, rules: [{ level: 'Most' }] }) }).catch((error: unknown) => {
