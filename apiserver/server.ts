@@ -224,6 +224,7 @@ function createChain(options: ServerOptions): Chain {
     if (series && info.verb === 'watch') {
       context.watching = {
         sent: (events, bytes) => metrics.watchEvents(series, events, bytes),
+        tooSlow: () => metrics.watchTooSlow(series),
         listed: () => metrics.watchList(series, (performance.now() - context.started) / 1000),
       };
     }

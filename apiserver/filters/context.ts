@@ -10,6 +10,8 @@ export interface Watching {
   sent(events: number, bytes: number): void;
   /** The initial events are out. */
   listed(): void;
+  /** The client did not keep up and is cut off. */
+  tooSlow(): void;
 }
 
 export class RequestState implements RequestContext {

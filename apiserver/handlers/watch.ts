@@ -52,7 +52,10 @@ export async function serveWatch(cache: WatchCache, context: RequestState, form:
     // From here to the watch nothing waits: what exists and what changes then join without a gap.
     const begins = wantsInitial || asked === 0n ? cache.revision() : asked;
     const initial = wantsInitial ? selected(served, selection) : [];
-    watch = stored.cache.watch({ afterRevision: begins, ...topicOf(served, selection), onSlow: () => sink.destroy() }, signal);
+    watch = stored.cache.watch({ afterRevision: begins, ...topicOf(served, selection), onSlow: () => {
+      context.watching?.tooSlow();
+      sink.destroy();
+    } }, signal);
     await sendInitial(sink, initial, served, selection, encode, signal, context.watching);
     if (sendInitialEvents && options.allowWatchBookmarks) {
       const bookmark = encode.bookmark(begins, true);

@@ -69,6 +69,7 @@ export class RequestMetrics {
   readonly #watchEvents;
   readonly #watchSizes;
   readonly #watchLists;
+  readonly #slowWatches;
   readonly #terminations;
   readonly #aborts;
   readonly #postTimeouts;
@@ -89,6 +90,7 @@ export class RequestMetrics {
     this.#watchEvents = registry.counter({ name: 'apiserver_watch_events_total', help: 'Events sent to watches.', stability: 'ALPHA', labels: ['group', 'version', 'resource'] });
     this.#watchSizes = registry.histogram({ name: 'apiserver_watch_events_sizes', help: 'Bytes of events sent to watches.', stability: 'ALPHA', labels: ['group', 'version', 'resource'] }, exponentialBounds(1024, 2, 8));
     this.#watchLists = registry.histogram({ name: 'apiserver_watch_list_duration_seconds', help: 'Time until a watch with initial events has sent them.', stability: 'BETA', labels: ['group', 'version', 'resource', 'scope'] }, watchListBounds);
+    this.#slowWatches = registry.counter({ name: 'apiserver_terminated_watchers_total', help: 'Watches that were ended because their client did not keep up.', stability: 'ALPHA', labels: ['group', 'resource'] });
     this.#terminations = registry.counter({ name: 'apiserver_request_terminations_total', help: 'Requests that the server ended to protect itself.', stability: 'ALPHA', labels: [...labels, 'code'] });
     this.#aborts = registry.counter({ name: 'apiserver_request_aborts_total', help: 'Answers that were cut off, as when their time was over.', stability: 'ALPHA', labels: labels.slice(0, -1) });
     this.#postTimeouts = registry.counter({ name: 'apiserver_request_post_timeout_total', help: 'How handlers ended whose request had been answered without them.', stability: 'ALPHA', labels: ['source', 'status'] });
@@ -158,6 +160,9 @@ export class RequestMetrics {
   }
   watchList({ labels: [, group, version, resource, , scope] }: RequestSeries, seconds: number): void {
     this.#watchLists.with(group, version, resource, scope).observe(seconds);
+  }
+  watchTooSlow({ labels: [, group, , resource] }: RequestSeries): void {
+    this.#slowWatches.with(group, resource).add();
   }
   /** 429: upstream counts it as an answer too. */
   refused(context: RequestState, series: RequestSeries | undefined): void {
