@@ -7,7 +7,7 @@ import { eventually } from '#machinery/base/abort.ts';
 import { createClient } from '#machinery/client/client.ts';
 import type { Client } from '#machinery/client/types.ts';
 import { createCa, createTokenKeys, issueCertificate } from '#machinery/pki/pki.ts';
-import { freePort } from '../apiserver/storage/testing-etcd.ts';
+import { freePort } from '../apiserver/storage/etcd-fixture.ts';
 
 export interface FleetServer {
   readonly client: Client;

@@ -2,11 +2,11 @@
 // bridge, where links can be cut. Everything is in the caller's folder and is stopped by process id.
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually } from '#machinery/base/abort.ts';
-import { freePort } from './testing-etcd.ts';
 
 const run = promisify(execFile);
 
@@ -63,6 +63,14 @@ async function fetchNewer(folder: string): Promise<void> {
   await run('apt-get', [...own, 'update'], options);
   await run('apt-get', [...own, 'download', 'etcd-server'], options);
   await run('sh', ['-c', 'dpkg-deb -x etcd-server_*.deb root'], options);
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo; // a TCP server has one
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 export class EtcdMember {

@@ -11,8 +11,8 @@ import { startTestServer, type Answer } from '../testing.ts';
 import { openEtcd } from './etcd.ts';
 import { CompactedError, StorageUnavailableError, type Storage, type StorageEvent } from './storage.ts';
 import { collect, describeStorage, rejection } from './suite.ts';
-import { EtcdCluster, installedEtcd, newerEtcd, type EtcdMember } from './etcd-fixture.ts';
-import { Etcd, freePort, isEtcdInstalled as isInstalled } from './testing-etcd.ts';
+import { EtcdCluster, freePort, installedEtcd, newerEtcd, type EtcdMember } from './etcd-fixture.ts';
+import { Etcd, isEtcdInstalled as isInstalled } from './testing-etcd.ts';
 import { createWatchCache } from './watch-cache.ts';
 
 async function write(storage: Storage, key: string, text: string, expected = 0n): Promise<bigint> {

@@ -1,64 +1,37 @@
-// For integration tests: a real etcd of one member in a temporary folder, that can be killed and stopped.
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { eventually } from '#machinery/base/abort.ts';
+// For integration tests: a real etcd of one member in a temporary folder, that can be killed, stopped and started again.
+import { EtcdCluster, installedEtcd, type EtcdMember } from './etcd-fixture.ts';
 
+const binary = installedEtcd();
 export const etcdBinary = process.env.ETCD ?? 'etcd';
-export const isEtcdInstalled = spawnSync(etcdBinary, ['--version']).status === 0;
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo; // a TCP server has one
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+export const isEtcdInstalled = binary !== undefined;
 
 export class Etcd {
-  readonly folder = mkdtempSync(join(tmpdir(), 'proa-etcd-'));
-  url = '';
-  #peer = '';
-  #child: ChildProcess | undefined;
+  #cluster: EtcdCluster | undefined;
 
+  get url(): string {
+    return this.#member.url;
+  }
+  get #member(): EtcdMember {
+    const [member] = this.#cluster?.members ?? [];
+    if (!member) throw new Error('etcd was not started');
+    return member;
+  }
+
+  /** Resolves when it answers. */
   async start(): Promise<void> {
-    if (this.url === '') {
-      this.url = `http://127.0.0.1:${await freePort()}`;
-      this.#peer = `http://127.0.0.1:${await freePort()}`;
-    }
-    this.#child = spawn(
-      etcdBinary,
-      ['--name=t', `--data-dir=${this.folder}`, `--listen-client-urls=${this.url}`, `--advertise-client-urls=${this.url}`, `--listen-peer-urls=${this.#peer}`, `--initial-advertise-peer-urls=${this.#peer}`, `--initial-cluster=t=${this.#peer}`, '--log-level=error'],
-      { stdio: 'ignore' },
-    );
-    await eventually(AbortSignal.timeout(20_000), async () => {
-      try {
-        const answer = await fetch(`${this.url}/health`, { signal: AbortSignal.timeout(500) });
-        return answer.ok && (await answer.text()).includes('true');
-      } catch {
-        return false; // not yet
-      }
-    });
+    if (this.#cluster) this.#member.start();
+    else if (binary) this.#cluster = await EtcdCluster.onLoopback({ binary });
+    await this.#cluster?.waitHealthy();
   }
 
   signal(name: NodeJS.Signals): void {
-    this.#child?.kill(name);
+    this.#member.signal(name);
   }
-
   async kill(): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (!child || child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
-    await gone;
+    await this.#member.kill();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-    rmSync(this.folder, { recursive: true, force: true });
+    await this.#cluster?.[Symbol.asyncDispose]();
   }
 }
