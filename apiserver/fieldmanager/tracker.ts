@@ -25,11 +25,15 @@ export function trackedKind(served: Served, subresource: string, resources: Serv
     kind = {
       apiVersion: served.apiVersion, kind: served.row.kind, subresource, atom: atomOfServed(served), reset: resetFilter(served.id, subresource),
       inVersion(object, apiVersion) {
-        const { group, version } = parseApiVersion(apiVersion);
-        const other = resources.find(group, version, served.row.resource);
-        if (!other?.stored || other.stored.prefix !== served.stored?.prefix) return undefined;
-        if (other === served) return { object, atom: atomOfServed(served) };
-        const converted = other.fromStored(served.toStored(structuredClone(object) as KubeObject)); // converters may work in place
+        const find = (name: string): Served | undefined => {
+          const { group, version } = parseApiVersion(name);
+          const found = resources.find(group, version, served.row.resource);
+          return found?.stored && found.stored.prefix === served.stored?.prefix ? found : undefined;
+        };
+        const [from, other] = [find(object.apiVersion ?? served.apiVersion), find(apiVersion)];
+        if (!from || !other) return undefined;
+        if (other === from) return { object, atom: atomOfServed(other) };
+        const converted = other.fromStored(from.toStored(structuredClone(object) as KubeObject)); // converters may work in place
         other.row.strategy.default?.(converted);
         return { object: converted, atom: atomOfServed(other) };
       },
