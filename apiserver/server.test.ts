@@ -194,7 +194,8 @@ describe('the API server', function () {
       expect(fields).to.deep.equal(['metadata.name', 'spec.containers']);
     });
     it('take new resources through resize, and nothing else', async () => {
-      await call('POST', pods, { body: pod('resized') });
+      const small = pod('resized');
+      await call('POST', pods, { body: { ...small, spec: { ...small.spec, containers: [{ name: 'c', image: 'i', resources: { requests: { cpu: '500m' } } }] } } });
       const asked = { spec: { nodeName: 'x', containers: [{ name: 'c', image: 'other', resources: { requests: { cpu: '1' } } }] } };
       const answer = await call('PATCH', `${pods}/resized/resize`, { headers: { 'Content-Type': 'application/strategic-merge-patch+json' }, body: asked });
       expect(answer.status, answer.text).to.equal(200);
