@@ -5,6 +5,7 @@ import { QuantityError } from '#machinery/api/quantity.ts';
 import { parseApiVersion } from '#machinery/api/object.ts';
 import { mutatingPolicyBindingStrategy, mutatingPolicyStrategy, validatingPolicyBindingStrategy, validatingPolicyStrategy } from './admissionregistration/policies.ts';
 import { mutatingWebhooksStrategy, validatingWebhooksStrategy } from './admissionregistration/webhooks.ts';
+import { definitionStrategy } from './apiextensions/customresourcedefinition.ts';
 import { apiServiceStrategy } from './apiregistration/apiservice.ts';
 import { controllerRevisionStrategy } from './apps/controllerrevision.ts';
 import { daemonSetStrategy } from './apps/daemonset.ts';
@@ -31,7 +32,6 @@ import { serviceStrategy } from './core/service.ts';
 import { serviceAccountStrategy } from './core/serviceaccount.ts';
 import { endpointSliceStrategy } from './discovery/endpointslice.ts';
 import { nameIsSubdomain } from './meta.ts';
-import { otherStrategies } from './others.ts';
 import { autoscalerStrategy, autoscalerV1Strategy } from './autoscaling/horizontalpodautoscaler.ts';
 import { signingRequestStrategy } from './certificates/certificatesigningrequest.ts';
 import { flowSchemaStrategy, priorityLevelStrategy } from './flowcontrol/flowcontrol.ts';
@@ -44,6 +44,7 @@ import { runtimeClassStrategy } from './node/runtimeclass.ts';
 import { disruptionBudgetStrategy } from './policy/poddisruptionbudget.ts';
 import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/bindings.ts';
 import { clusterRoleStrategy, roleStrategy } from './rbac/roles.ts';
+import { deviceClassStrategy, resourceClaimStrategy, resourceClaimTemplateStrategy, resourceSliceStrategy } from './resource/kinds.ts';
 import { priorityClassStrategy } from './scheduling/priorityclass.ts';
 import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from './storage/csi.ts';
 import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storageclass.ts';
@@ -56,7 +57,6 @@ import { dropNulls } from './values.ts';
 export function strategies(options: RegistryOptions): Record<string, Strategy> {
   const eventTtl = options.eventTtlSeconds ?? 3600;
   const made: Record<string, Strategy> = {
-    ...otherStrategies(),
     'pods': podStrategy,
     'nodes': nodeStrategy,
     'services': serviceStrategy(options.allocateService),
@@ -108,6 +108,11 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io': priorityLevelStrategy,
     'certificatesigningrequests.certificates.k8s.io': signingRequestStrategy,
     'apiservices.apiregistration.k8s.io': apiServiceStrategy,
+    'deviceclasses.resource.k8s.io': deviceClassStrategy,
+    'resourceclaims.resource.k8s.io': resourceClaimStrategy,
+    'resourceclaimtemplates.resource.k8s.io': resourceClaimTemplateStrategy,
+    'resourceslices.resource.k8s.io': resourceSliceStrategy,
+    'customresourcedefinitions.apiextensions.k8s.io': definitionStrategy,
     'jobs.batch': jobStrategy,
     'cronjobs.batch': cronJobStrategy,
     'endpointslices.discovery.k8s.io': endpointSliceStrategy,

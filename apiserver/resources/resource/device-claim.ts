@@ -1,0 +1,131 @@
+// What ResourceClaims and their templates ask for. Selectors' expressions are not compiled: there is no CEL here.
+// Upstream: pkg/apis/resource/validation.
+import { dns1123LabelErrors, dns1123SubdomainErrors } from '#machinery/api/names.ts';
+import type { FieldError } from '#machinery/api/status.ts';
+import { validateDriverName } from '../formats.ts';
+import { asObject, duplicate, integer, invalidAll, invalidField, isObject, objects, oneOf, required, setEmpty, strings, text, tooLong, tooMany } from '../values.ts';
+import type { Obj } from '../values.ts';
+
+const most = { requests: 32, constraints: 32, config: 32, selectors: 32, firstAvailable: 8 } as const;
+const modes = ['All', 'ExactCount'];
+const badReference = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+
+export function defaultDeviceClaim(spec: unknown): void {
+  const requests = objects(asObject(asObject(spec)?.['devices'])?.['requests']);
+  for (const request of requests) {
+    const exactly = asObject(request['exactly']);
+    for (const one of [...(exactly ? [exactly] : []), ...objects(request['firstAvailable'])]) {
+      setEmpty(one, 'allocationMode', 'ExactCount');
+      if (one['allocationMode'] === 'ExactCount') setEmpty(one, 'count', 1);
+    }
+  }
+}
+
+/** The items of a list that is not too long, and what occurs twice by its key. */
+export function validateList<T>(list: readonly T[], limit: number, path: string, item: (one: T, path: string) => FieldError[], key?: (one: T) => string): FieldError[] {
+  if (list.length > limit) return [tooMany(path, list.length, limit)];
+  const errors = list.flatMap((one, index) => item(one, `${path}[${index}]`));
+  if (!key) return errors;
+  const keys = list.map(key);
+  keys.forEach((one, index) => {
+    if (keys.indexOf(one) < index) errors.push(duplicate(`${path}[${index}]`, one));
+  });
+  return errors;
+}
+
+export function validateDeviceClaim(spec: Obj, path: string): FieldError[] {
+  const claim = asObject(spec['devices']) ?? {};
+  const here = `${path}.devices`;
+  const names = requestNames(claim);
+  return [
+    ...validateList(objects(claim['requests']), most.requests, `${here}.requests`, validateRequest, (one) => text(one['name'])),
+    ...validateList(objects(claim['constraints']), most.constraints, `${here}.constraints`, (one, at) => validateConstraint(one, names, at)),
+    ...validateList(objects(claim['config']), most.config, `${here}.config`, (one, at) => [...validateReferences(one['requests'], names, `${at}.requests`), ...validateConfiguration(one, at)]),
+  ];
+}
+export function requestNames(claim: Obj): ReadonlySet<string> {
+  return new Set(objects(claim['requests']).flatMap((request) => [text(request['name']), ...objects(request['firstAvailable']).map((one) => `${text(request['name'])}/${text(one['name'])}`)]));
+}
+
+function validateRequest(request: Obj, path: string): FieldError[] {
+  const name = text(request['name']);
+  const [exactly, alternatives] = [asObject(request['exactly']), objects(request['firstAvailable'])];
+  const errors = validateName(name, `${path}.name`);
+  const which = 'exactly one of `exactly` or `firstAvailable` is required';
+  if (exactly && alternatives.length > 0) return [...errors, invalidField(path, null, `${which}, but multiple fields are set`)];
+  if (exactly) return [...errors, ...validateDevices(exactly, `${path}.exactly`)];
+  if (alternatives.length === 0) return [...errors, required(path, which)];
+  return [...errors, ...validateList(alternatives, most.firstAvailable, `${path}.firstAvailable`,
+    (one, at) => [...validateName(text(one['name']), `${at}.name`), ...validateDevices(one, at)], (one) => text(one['name']))];
+}
+function validateName(name: string, path: string): FieldError[] {
+  return invalidAll(path, name, dns1123LabelErrors(name));
+}
+
+function validateDevices(request: Obj, path: string): FieldError[] {
+  const className = text(request['deviceClassName']);
+  const [mode, count] = [text(request['allocationMode']), integer(request['count']) ?? 0];
+  const errors = className === '' ? [required(`${path}.deviceClassName`)] : invalidAll(`${path}.deviceClassName`, className, dns1123SubdomainErrors(className));
+  errors.push(...validateSelectors(request['selectors'], `${path}.selectors`));
+  if (mode === 'All' && count !== 0) errors.push(invalidField(`${path}.count`, count, "must not be specified when allocationMode is 'All'"));
+  else if (mode === 'ExactCount' && count <= 0) errors.push(invalidField(`${path}.count`, count, 'must be greater than zero'));
+  else errors.push(...oneOf(`${path}.allocationMode`, mode, modes));
+  return errors;
+}
+
+export function validateSelectors(value: unknown, path: string): FieldError[] {
+  return validateList(objects(value), most.selectors, path, (selector, at) => {
+    const cel = asObject(selector['cel']);
+    if (!cel) return [required(`${at}.cel`)];
+    const expression = text(cel['expression']);
+    return Buffer.byteLength(expression) > 10 * 1024 ? [tooLong(`${at}.cel.expression`, 10 * 1024)] : [];
+  });
+}
+
+function validateConstraint(constraint: Obj, names: ReadonlySet<string>, path: string): FieldError[] {
+  const errors = validateReferences(constraint['requests'], names, `${path}.requests`);
+  for (const field of ['matchAttribute', 'distinctAttribute']) {
+    if (constraint[field] !== undefined) return [...errors, ...validateAttributeName(text(constraint[field]), `${path}.${field}`)];
+  }
+  return [...errors, required(path, 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set')];
+}
+function validateAttributeName(name: string, path: string): FieldError[] {
+  const errors = validateAttribute(name, path);
+  return name.includes('/') ? errors : [...errors, invalidField(path, name, 'a fully qualified name must be a domain and a name separated by a slash')];
+}
+/** A C identifier, with or without the domain of who defines it. More than one slash passes unseen, as upstream. */
+export function validateAttribute(name: string, path: string): FieldError[] {
+  const [first = '', second, ...more] = name.split('/');
+  if (more.length > 0) return [];
+  if (second === undefined) return validateIdentifier(first, path);
+  return [
+    ...(first === '' ? [invalidField(path, '', 'the domain must not be empty')] : validateDriverName(path, first)),
+    ...(second === '' ? [invalidField(path, '', 'the name must not be empty')] : validateIdentifier(second, path)),
+  ];
+}
+const identifierText = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
+function validateIdentifier(id: string, path: string): FieldError[] {
+  return [...(Buffer.byteLength(id) > 32 ? [tooLong(path, 32)] : []), ...(/^[A-Za-z_][A-Za-z0-9_]*$/.test(id) ? [] : [invalidField(path, id, identifierText)])];
+}
+
+export function validateReferences(value: unknown, names: ReadonlySet<string>, path: string): FieldError[] {
+  return validateList(strings(value), most.requests, path, (name, at) => validateReference(name, names, at), (name) => name);
+}
+export function validateReference(name: string, names: ReadonlySet<string>, path: string): FieldError[] {
+  const parts = name.split('/');
+  if (parts.length > 2) return [invalidField(path, name, badReference)];
+  return [...parts.flatMap((part) => invalidAll(path, part, dns1123LabelErrors(part))), ...(names.has(name) ? [] : [invalidField(path, name, badReference)])];
+}
+
+/** Also for classes. */
+export function validateConfiguration(config: Obj, path: string): FieldError[] {
+  const opaque = asObject(config['opaque']);
+  if (!opaque) return [required(`${path}.opaque`)];
+  const parameters = opaque['parameters'];
+  const here = `${path}.opaque.parameters`;
+  return [
+    ...validateDriverName(`${path}.opaque.driver`, text(opaque['driver'])),
+    ...(parameters === undefined || parameters === null ? [required(here)] : isObject(parameters) ? [] : [invalidField(here, '<value omitted>', 'must be a valid JSON object')]),
+    ...(Buffer.byteLength(JSON.stringify(parameters ?? null)) > 10 * 1024 ? [tooLong(here, 10 * 1024)] : []),
+  ];
+}
