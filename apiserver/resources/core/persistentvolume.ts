@@ -1,5 +1,6 @@
 // PersistentVolumes: where they are never changes. Upstream: ValidatePersistentVolumeSpec and its update in
 // pkg/apis/core/validation/validation.go.
+import { posix } from 'node:path';
 import { rfc3339 } from '#machinery/base/clock.ts';
 import { dns1123SubdomainErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
@@ -22,7 +23,6 @@ const sources = [
 /** Which take the annotation with mount options. */
 const mountable = new Set<string>(['gcePersistentDisk', 'awsElasticBlockStore', 'glusterfs', 'nfs', 'rbd', 'quobyte', 'iscsi', 'cinder', 'cephfs', 'azureFile', 'vsphereVolume', 'azureDisk', 'photonPersistentDisk']);
 const mountOptions = 'volume.beta.kubernetes.io/mount-options';
-const clean = (path: string): string => path.replace(/\/\.?(?=\/|$)/g, '') || '/';
 
 /** As a whole of its own (`name` is the volume's). */
 export function validateVolumeSpec(spec: Obj, name: string, path: string): FieldError[] {
@@ -54,7 +54,7 @@ export function validateVolumeSpec(spec: Obj, name: string, path: string): Field
   }
   if (!found) errors.push(required(path, 'must specify a volume type'));
   const host = at(spec, 'hostPath', 'path');
-  if (typeof host === 'string' && host !== '' && clean(host) === '/' && spec['persistentVolumeReclaimPolicy'] === 'Recycle') {
+  if (typeof host === 'string' && /^\/+$/.test(posix.normalize(host)) && spec['persistentVolumeReclaimPolicy'] === 'Recycle') {
     errors.push(forbiddenField(`${path}.persistentVolumeReclaimPolicy`, "may not be 'recycle' for a hostPath mount of '/'"));
   }
   const className = text(spec['storageClassName']);

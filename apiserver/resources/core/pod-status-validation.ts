@@ -68,7 +68,7 @@ function validateAddresses(status: Obj, old: Obj, field: 'podIPs' | 'hostIPs'): 
   const broken = list.findIndex((ip) => ipFamily(ip) === undefined);
   if (broken >= 0) errors.push({ type: 'Internal', field: `status.${field}`, detail: `failed to check for dual stack with error:invalid IP[${broken}]: ${list[broken]}` });
   const families = new Set(list.map(ipFamily));
-  if (broken >= 0 || families.size < 2 || list.length > 2) errors.push(invalidField(`status.${field}`, status[field], 'may specify no more than one IP for each IP family'));
+  if (broken >= 0 || families.size < 2 || list.length > 2) errors.push(invalidField(`status.${field}`, list.map((ip) => ({ IP: ip })), 'may specify no more than one IP for each IP family'));
   return errors;
 }
 
