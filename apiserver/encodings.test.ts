@@ -88,6 +88,15 @@ describe('encodings', () => {
     });
   });
 
+  it('an object beyond 1.5 MB is refused as etcd does it, a body beyond 3 MB before it is read', async () => {
+    const large = (length: number) => ({ metadata: { name: 'huge' }, revision: 1, data: { a: 'x'.repeat(length) } });
+    const path = '/apis/apps/v1/namespaces/default/controllerrevisions';
+    const object = await call('POST', path, { body: large(1_600_000) });
+    expect([object.status, object.body['message']]).to.deep.equal([500, 'etcdserver: request is too large']);
+    const body = await call('POST', path, { body: large(3_200_000) });
+    expect([body.status, body.body['reason'], body.body['message']]).to.deep.equal([413, 'RequestEntityTooLarge', 'Request entity is too large: limit is 3145728']);
+  });
+
   describe('warnings', () => {
     const warningsOf = async (method: string, path: string, body?: unknown): Promise<unknown> => (await call(method, path, body === undefined ? {} : { body })).headers['warning'];
     it('tell of deprecated kinds on every request', async () => {

@@ -55,7 +55,7 @@ describe('the API server', function () {
       ['garbage', '{"a"', 400, 'the object provided is unrecognized'],
       ['a list', '[]', 400, 'unrecognized'],
       ['another kind', { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'x' } }, 400, 'cannot be handled as a ConfigMap'],
-      ['another version', { apiVersion: 'v2', kind: 'ConfigMap', metadata: { name: 'x' } }, 400, 'the API version in the data (v2) does not match the expected API version (v1)'],
+      ['another version', { apiVersion: 'v2', kind: 'ConfigMap', metadata: { name: 'x' } }, 400, 'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2" in scheme "pkg/api/legacyscheme/scheme.go:30"'],
       ['another namespace', { metadata: { name: 'x', namespace: 'other' } }, 400, 'the namespace of the provided object does not match the namespace sent on the request'],
       ['no name', { metadata: {} }, 422, 'name or generateName is required'],
       ['a bad name', { metadata: { name: 'No_Good' } }, 422, 'ConfigMap "No_Good" is invalid: metadata.name: Invalid value: "No_Good": a lowercase RFC 1123 subdomain'],

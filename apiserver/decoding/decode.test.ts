@@ -125,8 +125,9 @@ describe('decodeBody()', () => {
       ['nothing', '', 'unexpected end of JSON input (<empty>)'],
       ['a list', '[]', 'json: cannot unmarshal array into Go value of type struct'],
       ['a kind that is no string', '{"kind":1}', 'json: cannot unmarshal number into Go struct field .kind of type string'],
-      ['another kind', '{"kind":"Node"}', 'Node in version "v1" cannot be handled as a Pod'],
-      ['another version', '{"apiVersion":"v2"}', 'the API version in the data (v2) does not match the expected API version (v1)'],
+      ['another kind', '{"kind":"Node"}', 'Node in version "v1" cannot be handled as a Pod: converting (v1.Node) to (core.Pod): unknown conversion'],
+      ['a kind that nobody knows', '{"kind":"Pot"}', 'Pot in version "v1" cannot be handled as a Pod: no kind "Pot" is registered for version "v1" in scheme "pkg/api/legacyscheme/scheme.go:30"'],
+      ['another version', '{"apiVersion":"v2"}', 'Pod in version "v2" cannot be handled as a Pod: no kind "Pod" is registered for version "v2" in scheme "pkg/api/legacyscheme/scheme.go:30"'],
     ];
     for (const [title, body, message] of cases) {
       it(`refuses ${title}`, async () => {

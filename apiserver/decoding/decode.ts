@@ -1,6 +1,6 @@
 // From the bytes of a request to an object of the kind that is expected: parsing, kind check, unknown and duplicate fields, wrong
 // types. Upstream: apimachinery's runtime/serializer/json and the texts of apiserver's create and patch handlers.
-import { apiVersionOf } from '#machinery/api/object.ts';
+import { apiVersionOf, parseApiVersion } from '#machinery/api/object.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { badRequest, invalid } from '#machinery/api/status.ts';
 import type { StatusError } from '#machinery/api/status.ts';
@@ -30,7 +30,7 @@ export interface Decoded {
 /** Throws 400 in upstream's words. The object is new, holds only what its type knows, and has apiVersion and kind. */
 export async function decodeBody({ bytes, format, fieldValidation, expected, type }: DecodeRequest): Promise<Decoded> {
   const parsed = format === 'json' ? parseJson(bytes, expected) : await readYaml(bytes, expected);
-  const { object, givenKind, givenVersion } = expectKind(parsed.value, bytes, expected);
+  const { object, givenKind, givenVersion } = await expectKind(parsed.value, bytes, expected, type !== undefined);
   const refuse = (why: string): StatusError =>
     badRequest(`${givenKind} in version ${JSON.stringify(givenVersion)} cannot be handled as a ${expected.kind}: ${why}`);
   const findings = shallow(() => type ? conform(object, type) : { unknown: [], error: undefined, members: countMembers(object) });
@@ -104,7 +104,7 @@ async function readYaml(bytes: Buffer, expected: ExpectedKind): Promise<Parsed> 
   }
 }
 
-function expectKind(value: unknown, bytes: Buffer, expected: ExpectedKind): { object: KubeObject; givenKind: string; givenVersion: string } {
+async function expectKind(value: unknown, bytes: Buffer, expected: ExpectedKind, builtin: boolean): Promise<{ object: KubeObject; givenKind: string; givenVersion: string }> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     if (value === null) return { object: {}, givenKind: expected.kind, givenVersion: expected.version };
     const what = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
@@ -121,13 +121,26 @@ function expectKind(value: unknown, bytes: Buffer, expected: ExpectedKind): { ob
   const givenKind = object.kind || expected.kind;
   const givenApiVersion = object.apiVersion || apiVersion;
   const givenVersion = givenApiVersion.slice(givenApiVersion.indexOf('/') + 1);
-  if (givenKind !== expected.kind) {
-    throw badRequest(`${givenKind} in version ${JSON.stringify(givenVersion)} cannot be handled as a ${expected.kind}: converting (${givenApiVersion}, Kind=${givenKind}) to (${apiVersion}, Kind=${expected.kind}): the kinds differ`);
-  }
-  if (givenApiVersion !== apiVersion) {
-    throw badRequest(`the API version in the data (${givenApiVersion}) does not match the expected API version (${apiVersion})`);
-  }
+  if (givenKind !== expected.kind || givenApiVersion !== apiVersion) throw await anotherKind({ apiVersion: givenApiVersion, version: givenVersion, kind: givenKind }, expected, builtin);
   return { object, givenKind, givenVersion };
+}
+
+/** The built-in kinds are looked up for the words of the refusal only. */
+async function anotherKind(given: { apiVersion: string; version: string; kind: string }, expected: ExpectedKind, builtin: boolean): Promise<StatusError> {
+  const { loadSchema } = await import('#machinery/schema/schema.ts');
+  // Of custom resources any kind is read, as upstream's untyped decoder does.
+  const known = !builtin || (await loadSchema()).typeFor(parseApiVersion(given.apiVersion).group, given.version, given.kind) !== undefined;
+  if (known && given.kind === expected.kind) {
+    return badRequest(`the API version in the data (${given.apiVersion}) does not match the expected API version (${apiVersionOf(expected.group, expected.version)})`);
+  }
+  const why = known ? `converting (${given.version}.${given.kind}) to (${goPackage(expected.group)}.${expected.kind}): unknown conversion`
+    : `no kind ${JSON.stringify(given.kind)} is registered for version ${JSON.stringify(given.apiVersion)} in scheme "pkg/api/legacyscheme/scheme.go:30"`;
+  return badRequest(`${given.kind} in version ${JSON.stringify(given.version)} cannot be handled as a ${expected.kind}: ${why}`);
+}
+
+/** Where the type of a kind lives in Go: `core`, `rbac`. */
+function goPackage(group: string): string {
+  return group === '' ? 'core' : group.split('.')[0] ?? group;
 }
 
 function setKind(object: KubeObject, { group, version, kind }: ExpectedKind): void {

@@ -333,7 +333,8 @@ export class ObjectStore {
       value = Buffer.from(JSON.stringify(toStore));
     }
     if (toStore.metadata && shown !== undefined) toStore.metadata.resourceVersion = shown;
-    if (value.length > maxObjectBytes) throw new StatusError(413, 'RequestEntityTooLarge', `Request entity is too large: the object has ${value.length} bytes, the limit is ${maxObjectBytes}`);
+    // Upstream hands on what etcd says, which clients look for.
+    if (value.length > maxObjectBytes) throw new StatusError(500, '', 'etcdserver: request is too large');
     const { ttlSeconds } = this.#served.stored?.row.strategy ?? {};
     const result = await this.#deps.storage.put(key, value, { expected, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) });
     return result.ok ? result.revision : undefined;
