@@ -7,6 +7,7 @@ import type { StatusError } from '#machinery/api/status.ts';
 import type { Type } from '#machinery/schema/schema.ts';
 import { conform } from './conform.ts';
 import { countMembers, shallow } from './depth.ts';
+import { goPackage } from './go-names.ts';
 import { countColons, scanJson } from './scan.ts';
 
 export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
@@ -136,11 +137,6 @@ async function anotherKind(given: { apiVersion: string; version: string; kind: s
   const why = known ? `converting (${given.version}.${given.kind}) to (${goPackage(expected.group)}.${expected.kind}): unknown conversion`
     : `no kind ${JSON.stringify(given.kind)} is registered for version ${JSON.stringify(given.apiVersion)} in scheme "pkg/api/legacyscheme/scheme.go:30"`;
   return badRequest(`${given.kind} in version ${JSON.stringify(given.version)} cannot be handled as a ${expected.kind}: ${why}`);
-}
-
-/** Where the type of a kind lives in Go: `core`, `rbac`. */
-function goPackage(group: string): string {
-  return group === '' ? 'core' : group.split('.')[0] ?? group;
 }
 
 function setKind(object: KubeObject, { group, version, kind }: ExpectedKind): void {

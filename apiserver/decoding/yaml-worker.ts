@@ -8,6 +8,11 @@ export interface Question { id: number; text: string }
 export type Answer = { id: number } & ({ json: string; duplicates: { line: number; key: string }[] } | { error: string });
 
 const maxDuplicates = 100;
+/** The commonest mistakes in the words of upstream's library, which does not name the first line. */
+const upstreamTexts: Readonly<Record<string, string>> = {
+  BLOCK_AS_IMPLICIT_KEY: 'mapping values are not allowed in this context',
+  TAB_AS_INDENT: 'found character that cannot start any token',
+};
 
 function read(text: string): { json: string; duplicates: { line: number; key: string }[] } | { error: string } {
   const lines = new LineCounter();
@@ -19,7 +24,11 @@ function read(text: string): { json: string; duplicates: { line: number; key: st
   const [document] = documents;
   if (!document || !('errors' in document)) return { json: 'null', duplicates: [] };
   const [problem] = document.errors;
-  if (problem) return { error: `yaml: line ${lines.linePos(problem.pos[0]).line}: ${problem.message}` };
+  if (problem) {
+    const { line } = lines.linePos(problem.pos[0]);
+    const known = upstreamTexts[problem.code];
+    return { error: `yaml: ${known !== undefined && line === 1 ? '' : `line ${line}: `}${known ?? problem.message}` };
+  }
   return { json: JSON.stringify(document.toJS({ maxAliasCount: 100 })) ?? 'null', duplicates: duplicatesIn(document, lines) };
 }
 

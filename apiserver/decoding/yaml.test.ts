@@ -22,6 +22,9 @@ describe('parseYaml()', function () {
   });
   it('says what is wrong with a document', async () => {
     expect(await refusal('a: [')).to.match(/^yaml: line 1: /);
+    expect(await refusal('a: b: c')).to.equal('yaml: mapping values are not allowed in this context');
+    expect(await refusal('a: 1\nb: c: d')).to.equal('yaml: line 2: mapping values are not allowed in this context');
+    expect(await refusal('a:\n\tb: c')).to.equal('yaml: line 2: found character that cannot start any token');
     expect(await refusal(`a: &a [x,x,x,x]\n${'bcdefghij'.split('').map((name, i) => `${name}: &${name} [${`*${'abcdefghij'.charAt(i)},`.repeat(9)}]\n`).join('')}`)).to.equal('yaml: document contains excessive aliasing');
   });
   it('ends with a document that takes too long, and reads the next one', async () => {

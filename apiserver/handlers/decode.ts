@@ -3,6 +3,7 @@ import { apiVersionOf } from '#machinery/api/object.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { badRequest } from '#machinery/api/status.ts';
 import { checkDepth } from '../decoding/depth.ts';
+import { goPackage } from '../decoding/go-names.ts';
 import type { BodyFormat } from './negotiate.ts';
 import type { Writable } from './store.ts';
 
@@ -62,7 +63,8 @@ export function asKind(value: unknown, expected: ExpectedKind): Writable {
   const givenKind = object.kind || expected.kind;
   const givenVersion = object.apiVersion || apiVersion;
   if (givenKind !== expected.kind) {
-    throw badRequest(`${givenKind} in version ${JSON.stringify(givenVersion.slice(givenVersion.indexOf('/') + 1))} cannot be handled as a ${expected.kind}: converting (${givenVersion}, Kind=${givenKind}) to (${apiVersion}, Kind=${expected.kind}): the kinds differ`);
+const version = givenVersion.slice(givenVersion.indexOf('/') + 1);
+    throw badRequest(`${givenKind} in version ${JSON.stringify(version)} cannot be handled as a ${expected.kind}: converting (${version}.${givenKind}) to (${goPackage(expected.group)}.${expected.kind}): unknown conversion`);
   }
   if (givenVersion !== apiVersion) throw badRequest(`the API version in the data (${givenVersion}) does not match the expected API version (${apiVersion})`);
   const { apiVersion: _version, kind: _kind, metadata, ...rest } = object;

@@ -11,6 +11,7 @@ import type { CachedObject, WatchCache } from '../storage/cache.ts';
 import { compareKeys } from '../storage/keys.ts';
 import { CompactedError, FutureRevisionError } from '../storage/storage.ts';
 import type { Storage } from '../storage/storage.ts';
+import { goType } from '../decoding/go-names.ts';
 import { notOlderThan, parseResourceVersion, tooLarge } from './freshness.ts';
 import type { OutputForm } from './negotiate.ts';
 import { protobufType, wantsPretty } from './negotiate.ts';
@@ -212,7 +213,7 @@ export async function respondList(context: RequestState, response: ServerRespons
   if (transform?.kind === 'Table') {
     return respond(context, response, form, 200, tableJson(row, items, transform.version, includeObject(context.query), meta, Date.now()));
   }
-  if (transform?.kind === 'PartialObjectMetadata') throw notAcceptable(`you requested PartialObjectMetadata, but the requested object is a list (${row.listKind})`);
+  if (transform?.kind === 'PartialObjectMetadata') throw notAcceptable(`you requested PartialObjectMetadata, but the requested object is a list (${goType(row.group, row.listKind)})`);
   if (transform) {
     const partial = items.map(({ object }) => partialJson(object, transform.version)).join(',');
     return respond(context, response, form, 200, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/${transform.version}","metadata":${JSON.stringify(meta)},"items":[${partial}]}`);

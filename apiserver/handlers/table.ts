@@ -1,6 +1,7 @@
 // Other shapes of objects: Table rows for `kubectl get`, PartialObjectMetadata for clients that want no more. Upstream: endpoints/handlers/response.go.
 import type { KubeObject, ListMeta } from '#machinery/api/object.ts';
 import { badRequest, notAcceptable } from '#machinery/api/status.ts';
+import { goType } from '../decoding/go-names.ts';
 import type { Column, ResourceRow } from '../resources/resource.ts';
 import type { Transform } from './negotiate.ts';
 
@@ -45,7 +46,7 @@ export function objectJson(row: ResourceRow, item: Item, transform: Transform | 
   const { kind, version } = transform;
   if (kind === 'Table') return tableJson(row, [item], version, includeObject(query), listMetaOf(item), now);
   if (kind === 'PartialObjectMetadata') return partialJson(item.object, version);
-  throw notAcceptable(`you requested PartialObjectMetadataList, but the requested object is not a list (${row.kind})`);
+  throw notAcceptable(`you requested PartialObjectMetadataList, but the requested object is not a list (${goType(row.group, row.kind)})`);
 }
 
 function listMetaOf({ object }: Item): ListMeta {
