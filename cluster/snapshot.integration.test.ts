@@ -25,9 +25,10 @@ function expectRefusal({ code, stdout, stderr }: Outcome, expected: number, says
 
 describe('proa snapshot', function () {
   this.timeout(60_000);
-  const signal = AbortSignal.timeout(60_000);
+  let signal: AbortSignal;
   let folder: string;
   before(() => {
+    signal = AbortSignal.timeout(60_000);
     folder = mkdtempSync(join(tmpdir(), 'proa-snapshot-cli-'));
   });
   after(() => rmSync(folder, { recursive: true, force: true }));

@@ -39,7 +39,7 @@ async function run({ short, signal, say }: SoakRun): Promise<string[]> {
           random += 1;
           const wrong = await wrongAnswer(server, body);
           if (wrong !== undefined) throw new Error(wrong);
-        }), { numRuns: short ? 50 : 1000, seed, interruptAfterTimeLimit: Math.max(1, until - Date.now()) });
+        }), { numRuns: short ? 50 : 1000, seed, interruptAfterTimeLimit: Math.max(1000, until - Date.now()) });
       }
       say(`${random} random bodies, the last from seed ${seed}`);
     }
