@@ -121,12 +121,11 @@ export function keepManagersValid(metadata: ObjectMeta, before: ObjectMeta['mana
 
 /** A write that changes nothing but the times of managers changes nothing. */
 export function sameButForTimes(object: Readonly<{ metadata: ObjectMeta }>, old: Readonly<{ metadata: ObjectMeta }>): boolean {
-  const [now, before] = [object.metadata.managedFields, old.metadata.managedFields];
-  if (now === before || !now || !before || now.length !== before.length) return sameJson(object, old);
-  const timed = now.map((entry, index) => {
-    const { time: _time, ...rest } = entry;
-    const { time } = before[index] ?? {};
-    return time === undefined ? rest : { ...rest, time };
+  const { metadata: { managedFields: now = [], ...metadata }, ...rest } = object;
+  const { metadata: { managedFields: before = [], ...oldMetadata }, ...oldRest } = old;
+  if (now.length !== before.length || !sameJson(metadata, oldMetadata) || !sameJson(rest, oldRest)) return false;
+  return now === before || now.every(({ time: _time, ...entry }, index) => {
+    const { time: _before, ...same } = before[index] ?? {};
+    return sameJson(entry, same);
   });
-  return sameJson({ ...object, metadata: { ...object.metadata, managedFields: timed } }, old);
 }

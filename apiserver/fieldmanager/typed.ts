@@ -11,7 +11,7 @@ export class TypedError extends Error {
   override name = 'TypedError';
 }
 
-/** For values that come from JSON: several times faster than Node's own. */
+/** For values that come from JSON or go there (undefined is absent): several times faster than Node's own comparison. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
@@ -20,11 +20,10 @@ export function sameJson(a: unknown, b: unknown): boolean {
   const [left, right] = [a as JsonMap, b as JsonMap];
   let count = 0;
   for (const name in left) {
-    const value = right[name];
-    if (value === undefined || !sameJson(left[name], value)) return false;
-    count += 1;
+    if (!sameJson(left[name], right[name])) return false;
+    if (left[name] !== undefined) count += 1;
   }
-  for (const _name in right) count -= 1;
+  for (const name in right) if (right[name] !== undefined) count -= 1;
   return count === 0;
 }
 

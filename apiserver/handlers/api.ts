@@ -185,7 +185,7 @@ export async function decodeBody(request: ApiRequest, raw: Buffer, format: BodyF
 export async function decodeAs({ context }: ApiRequest, raw: Buffer, format: BodyFormat, expected: ExpectedKind, fieldValidation: FieldValidation): Promise<Writable> {
   // Protobuf knows no fields but its own.
   if (format === 'protobuf') return audited(context, asKind(await parseBody(raw, format), expected));
-  const [types, decoding] = await Promise.all([loadTypes(), import('../decoding/decode.ts')]);
+  const { schema: types, decoding } = await loadTyped();
   const type = types.typeFor(expected.group, expected.version, expected.kind);
   const { object, warnings } = await decoding.decodeBody({ bytes: raw, format, fieldValidation, expected, type });
   for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
@@ -307,7 +307,7 @@ export async function readPatch(request: ApiRequest, kind: TrackedKind): Promise
         checkDepth(object);
         return object;
       }
-      const { conformPatched } = await import('../decoding/decode.ts');
+      const { conformPatched } = (await loadTyped()).decoding;
       const shown = (): string => (type === 'application/strategic-merge-patch+json' ? raw.toString() : JSON.stringify(object));
       const { warnings } = conformPatched({ object, type: schemaType, fieldValidation: options.fieldValidation, shown, patch: raw });
       for (const warning of warnings) if (!context.warnings.includes(warning)) context.warnings.push(warning);
@@ -342,20 +342,37 @@ function kindNames({ apiVersion, kind }: TrackedKind): [group: string, version: 
 
 /** The kind of a request as its managers see it. */
 async function trackedKindOf({ deps, served }: ApiRequest, subresource: string): Promise<TrackedKind> {
-  const [{ trackedKind }, schema] = await Promise.all([import('../fieldmanager/tracker.ts'), loadTypes()]);
-  return trackedKind(served, subresource, deps.resources, schema);
+  const { tracker, schema } = await loadTyped();
+  return tracker.trackedKind(served, subresource, deps.resources, schema);
 }
 
 /** Records what a write changes as this client's. */
 async function trackerFor(request: ApiRequest, fieldManager: string, subresource = ''): Promise<NonNullable<WriteRequest['track']>> {
-  const [{ managerOf }, { trackUpdate }, kind] = await Promise.all([import('../fieldmanager/tracker.ts'), import('../fieldmanager/field-manager.ts'), trackedKindOf(request, subresource)]);
-  const manager = managerOf(fieldManager, request.context.request);
+  const { tracker, fieldManager: { trackUpdate } } = await loadTyped();
+  const kind = await trackedKindOf(request, subresource);
+  const manager = tracker.managerOf(fieldManager, request.context.request);
   return (live, object) => trackUpdate(kind, live, object, manager, Date.now());
 }
 
-/** The table of built-in types is large and nothing before the first patch needs it. */
+let typed: ReturnType<typeof importTyped> | undefined;
+
+/** What writes need of types: large, and nothing before the first write of a client asks for it. Asking the loader each time costs. */
+function loadTyped(): ReturnType<typeof importTyped> {
+  return typed ??= importTyped().catch((error: unknown) => {
+    typed = undefined;
+    throw error;
+  });
+}
+async function importTyped() {
+  const [schema, decoding, tracker, fieldManager] = await Promise.all([
+    import('#machinery/schema/schema.ts').then(({ loadSchema }) => loadSchema()), import('../decoding/decode.ts'),
+    import('../fieldmanager/tracker.ts'), import('../fieldmanager/field-manager.ts'),
+  ]);
+  return { schema, decoding, tracker, fieldManager };
+}
+
 export async function loadTypes(): Promise<Schema> {
-  return (await import('#machinery/schema/schema.ts')).loadSchema();
+  return (await loadTyped()).schema;
 }
 
 export async function patch(request: ApiRequest, subresource = ''): Promise<void> {

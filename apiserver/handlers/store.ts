@@ -136,7 +136,7 @@ export class ObjectStore {
         return value ? undefined : { ...finished(object), created: true, deleted: false };
       }
       const result = await this.#put(key, object, 0n, request.track === 'done');
-      return result === undefined ? undefined : { ...finished(object, result), created: true, deleted: false };
+      return result && { ...result, created: true, deleted: false };
     });
   }
 
@@ -226,13 +226,12 @@ export class ObjectStore {
         }
         return { ...finished(object), created: false, deleted: true };
       }
-      const text = JSON.stringify(object);
-      if (current.bytes && Buffer.byteLength(text) === current.bytes.length && sameButForTimes(object, old)) {
+      if (current.bytes && sameButForTimes(object, old)) {
         return { object: structuredClone(old) as Writable, bytes: current.bytes, created: false, deleted: false };
       }
       if (request.dryRun) return { ...finished(object), created: false, deleted: false };
-      const revision = await this.#put(key, object, current.revision, request.track === 'done');
-      return revision === undefined ? undefined : { ...finished(object, revision), created: false, deleted: false };
+      const put = await this.#put(key, object, current.revision, request.track === 'done');
+      return put && { ...put, created: false, deleted: false };
     });
   }
 
@@ -256,9 +255,9 @@ export class ObjectStore {
       const key = this.#key(request.namespace, request.name);
       if (step === 'mark') {
         if (request.dryRun) return { ...finished(object), created: false, deleted: false };
-        const revision = await this.#put(key, object, current.revision);
-        if (revision === undefined) continue;
-        return { ...finished(object, revision), created: false, deleted: false };
+        const put = await this.#put(key, object, current.revision);
+        if (!put) continue;
+        return { ...put, created: false, deleted: false };
       }
       if (!request.dryRun) {
         const result = await this.#deps.storage.delete(key, { expected: current.revision });
@@ -321,23 +320,26 @@ export class ObjectStore {
     return objectKey(stored.prefix, this.#namespace(namespace), name);
   }
 
-  /** The new revision; undefined when the key was not as expected. */
-  async #put(key: string, object: Writable, expected: bigint, applied = false): Promise<bigint | undefined> {
+  /** The object in its new version; undefined when the key was not as expected. */
+  async #put(key: string, object: Writable, expected: bigint, applied = false): Promise<{ object: Writable; bytes: Buffer } | undefined> {
     const toStore = this.#served.toStored(object);
-    const shown = toStore.metadata?.resourceVersion;
-    if (toStore.metadata) delete toStore.metadata.resourceVersion;
-    let value = Buffer.from(JSON.stringify(toStore));
-    if (value.length > maxObjectBytes && toStore.metadata?.managedFields && !applied) {
+    const { metadata } = toStore;
+    if (metadata) delete metadata.resourceVersion;
+    let text = JSON.stringify(toStore);
+    let value = Buffer.from(text);
+    if (value.length > maxObjectBytes && metadata?.managedFields && !applied) {
       // Who manages what may be large, and is not worth refusing a write for.
-      delete toStore.metadata.managedFields;
-      value = Buffer.from(JSON.stringify(toStore));
+      delete metadata.managedFields;
+      text = JSON.stringify(toStore);
+      value = Buffer.from(text);
     }
-    if (toStore.metadata && shown !== undefined) toStore.metadata.resourceVersion = shown;
     // Upstream hands on what etcd says, which clients look for.
     if (value.length > maxObjectBytes) throw new StatusError(500, '', 'etcdserver: request is too large');
     const { ttlSeconds } = this.#served.stored?.row.strategy ?? {};
     const result = await this.#deps.storage.put(key, value, { expected, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) });
-    return result.ok ? result.revision : undefined;
+    if (!result.ok) return undefined;
+    object.metadata.resourceVersion = String(result.revision);
+    return { object, bytes: toStore === object ? withVersion(text, result.revision) : Buffer.from(JSON.stringify(object)) };
   }
 
   async #freed(old: Readonly<Writable>, writing: WriteContext): Promise<void> {
@@ -404,11 +406,19 @@ export class ObjectStore {
   }
 }
 
-function finished(object: Readonly<Writable>, revision?: bigint): { object: Writable; bytes: Buffer } {
-  const own = object as Writable; // written objects are ours; marked ones are clones
-  if (revision !== undefined) own.metadata.resourceVersion = String(revision);
-  return { object: own, bytes: Buffer.from(JSON.stringify(own)) };
+function finished(object: Readonly<Writable>): { object: Writable; bytes: Buffer } {
+  return { object: object as Writable, bytes: Buffer.from(JSON.stringify(object)) }; // written objects are ours; marked ones are clones
 }
+
+/** What was stored, as it is answered: a second JSON.stringify would cost more than all the rest of a write. */
+function withVersion(text: string, revision: bigint): Buffer {
+  // Only kind and apiVersion, which are ours, come before it.
+  const at = text.indexOf(metadataBegins);
+  if (at < 0) throw new Error('a stored object has metadata');
+  const inside = at + metadataBegins.length;
+  return Buffer.from(`${text.slice(0, inside)}"resourceVersion":"${revision}",${text.slice(inside)}`);
+}
+const metadataBegins = '"metadata":{';
 
 function track({ track: record }: WriteRequest, live: Readonly<Writable> | undefined, object: Writable): void {
   if (typeof record === 'function') record(live, object);
