@@ -4,6 +4,7 @@ import { createClusterRoleAggregationController } from './clusterrole-aggregatio
 import { createCronJobController } from './cronjob/controller.ts';
 import { createDaemonSetController } from './daemonset/controller.ts';
 import { createDeploymentController } from './deployment/controller.ts';
+import { createDisruptionController } from './disruption/controller.ts';
 import { createEndpointsController } from './endpoints/controller.ts';
 import { createEndpointSliceController } from './endpointslice/controller.ts';
 import { createGarbageCollector } from './garbage-collector/controller.ts';
@@ -33,6 +34,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'cronjob-controller': createCronJobController,
   'deployment-controller': createDeploymentController,
   'replicaset-controller': createReplicaSetController,
+  'disruption-controller': createDisruptionController,
   'statefulset-controller': createStatefulSetController,
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,

@@ -7,6 +7,8 @@ export interface DiscoveredResource extends Resource<KubeObject> {
   readonly verbs: readonly string[];
   /** The group's preferred version of this resource. */
   readonly preferred: boolean;
+  /** Names without the resource: `status`, `scale`. */
+  readonly subresources: readonly string[];
 }
 export interface Discovery {
   resources: DiscoveredResource[];
@@ -21,7 +23,7 @@ interface AggregatedList {
     versions?: {
       version: string;
       freshness?: string;
-      resources?: { resource: string; responseKind?: { kind?: string }; scope?: string; verbs?: string[] }[];
+      resources?: { resource: string; responseKind?: { kind?: string }; scope?: string; verbs?: string[]; subresources?: { subresource: string }[] }[];
     }[];
   }[];
 }
@@ -46,8 +48,9 @@ function readAggregated(list: AggregatedList, discovery: Discovery): void {
     const seen = new Set<string>();
     for (const { version, freshness, resources } of versions ?? []) {
       if (freshness === 'Stale') discovery.failures.set(`${group}/${version}`, 'stale discovery');
-      for (const { resource, responseKind, scope, verbs } of resources ?? []) {
-        discovery.resources.push({ group, version, resource, kind: responseKind?.kind ?? '', namespaced: scope === 'Namespaced', verbs: verbs ?? [], preferred: !seen.has(resource) });
+      for (const { resource, responseKind, scope, verbs, subresources } of resources ?? []) {
+        const below = (subresources ?? []).map(({ subresource }) => subresource);
+        discovery.resources.push({ group, version, resource, kind: responseKind?.kind ?? '', namespaced: scope === 'Namespaced', verbs: verbs ?? [], preferred: !seen.has(resource), subresources: below });
         seen.add(resource);
       }
     }
@@ -70,7 +73,8 @@ async function readLegacy(client: Client, root: string, answer: LegacyRoot, disc
       const list = JSON.parse(body) as { resources?: { name: string; kind: string; namespaced: boolean; verbs: string[]; group?: string; version?: string }[] }; // an APIResourceList
       for (const { name, kind, namespaced, verbs } of list.resources ?? []) {
         if (name.includes('/')) continue;
-        discovery.resources.push({ group, version, resource: name, kind, namespaced, verbs, preferred: !seen.has(name) });
+        const subresources = (list.resources ?? []).filter((each) => each.name.startsWith(`${name}/`)).map((each) => each.name.slice(name.length + 1));
+        discovery.resources.push({ group, version, resource: name, kind, namespaced, verbs, preferred: !seen.has(name), subresources });
         seen.add(name);
       }
     }
