@@ -19,7 +19,7 @@ export function rowOf(id: string): ResourceRow {
 
 function contextOf(verb: string): WriteContext {
   // Strategies look at the verb and the user only.
-  const request = { info: { verb }, user: { name: 'jane', groups: ['dev'] } } as unknown as WriteContext['request'];
+  const request = { info: { verb }, user: { name: 'jane', groups: ['dev'] }, warnings: [] } as unknown as WriteContext['request'];
   return { request, now, dryRun: false, lookup: () => undefined, list: () => [] };
 }
 const show = (errors: readonly FieldError[]): string[] => errors.map((error) => `${error.field}: ${fieldErrorBody(error)}`);

@@ -91,17 +91,20 @@ function mergeLabelKeys(pod: KubeObject): void {
 }
 
 /** Profiles that a container's old annotation names and its field does not. */
-function moveAppArmor(pod: KubeObject): void {
+function moveAppArmor(pod: KubeObject, warnings: string[]): void {
   const spec = need(pod, 'spec');
   const annotations = pod.metadata?.annotations;
   if (!annotations || at(spec, 'os', 'name') === 'windows') return;
   for (const [container] of containersWithPath(spec, '')) {
-    const annotation = annotations[`${appArmorPrefix}${text(container['name'])}`];
+    const key = `${appArmorPrefix}${text(container['name'])}`;
+    const annotation = annotations[key];
     if (annotation === undefined || isObject(at(container, 'securityContext', 'appArmorProfile'))) continue;
     const profile = profileOf(annotation);
-    if (profile && validateAppArmorProfile({ appArmorProfile: profile }, '').length === 0 && !same(profile, at(spec, 'securityContext', 'appArmorProfile'))) {
-      need(container, 'securityContext')['appArmorProfile'] = profile;
-    }
+    const isGood = profile !== undefined && validateAppArmorProfile({ appArmorProfile: profile }, '').length === 0;
+    if (isGood && same(profile, at(spec, 'securityContext', 'appArmorProfile'))) continue;
+    if (isGood) need(container, 'securityContext')['appArmorProfile'] = profile;
+    // Here and not with the other warnings, which see the field only.
+    warnings.push(`metadata.annotations[${key}]: deprecated since v1.30; use the "appArmorProfile" field instead`);
   }
 }
 function profileOf(annotation: string): Obj | undefined {
@@ -179,7 +182,7 @@ export const podStrategy: Strategy = {
     setFirstGeneration(object, 'spec');
     object['status'] = initialStatus(object, context.now);
     mergeLabelKeys(object);
-    moveAppArmor(object);
+    moveAppArmor(object, context.request.warnings);
   },
   validate: validatePod,
   validateUpdate: validatePodUpdate,

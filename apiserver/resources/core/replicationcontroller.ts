@@ -1,4 +1,5 @@
 // ReplicationControllers. Upstream: ValidateReplicationController in pkg/apis/core/validation/validation.go.
+import { dns1123LabelErrors } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy, zeroStatus } from '../basic.ts';
 import type { Strategy } from '../resource.ts';
@@ -58,6 +59,10 @@ export const replicationControllerStrategy: Strategy = {
       ...validateTemplate(spec),
       ...notNegative('spec.replicas', spec['replicas']), ...notNegative('spec.minReadySeconds', spec['minReadySeconds']),
     ];
+  },
+  warnings(object, old) {
+    const errors = old ? [] : dns1123LabelErrors(object.metadata?.name ?? '');
+    return errors.length === 0 ? [] : [`metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [${errors.join(' ')}]`];
   },
   status: { ...basic.status, validateUpdate: validateStatus },
   scale: scaleOf('spec.selector'),

@@ -1,4 +1,5 @@
 // ResourceQuotas: which resources can be counted, and which of them within a scope. Upstream: ValidateResourceQuota.
+import { compareQuantities, isQuantity, parseQuantity } from '#machinery/api/quantity.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy } from '../basic.ts';
 import type { Strategy } from '../resource.ts';
@@ -86,6 +87,16 @@ export const resourceQuotaStrategy: Strategy = {
   validateUpdate(object, old) {
     const [given, before] = [new Set(strings(at(object, 'spec', 'scopes'))), new Set(strings(at(old, 'spec', 'scopes')))];
     return given.size === before.size && [...given].every((scope) => before.has(scope)) ? [] : [invalidField('spec.scopes', at(object, 'spec', 'scopes') ?? null, immutable)];
+  },
+  warnings(object, old) {
+    const hard = asObject(at(object, 'spec', 'hard')) ?? {};
+    return old ? [] : ['cpu', 'memory', 'storage', 'ephemeral-storage'].flatMap((name) => {
+      const bare = (name === 'cpu' || name === 'memory') && !(`requests.${name}` in hard);
+      const [request, limit] = [bare ? name : `requests.${name}`, `limits.${name}`];
+      const [asked, most] = [hard[request], hard[limit]];
+      if (!isQuantity(asked) || !isQuantity(most) || compareQuantities(parseQuantity(asked), parseQuantity(most)) <= 0) return [];
+      return [`ResourceQuota ${request} (${asked}) should be less than ${limit} (${most})`];
+    });
   },
   status: { ...basic.status, validateUpdate: validateStatus },
 };

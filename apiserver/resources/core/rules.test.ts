@@ -3,7 +3,7 @@
 // path, steps parted by tabs (none: several fields at the top); texts are cut at 110 characters. The same text about the same field is told once.
 import { expect } from 'chai';
 import type { KubeObject } from '#machinery/api/object.ts';
-import { create, update } from '../testing.ts';
+import { create, rowOf, update } from '../testing.ts';
 import bases from '../testdata/core-bases.json' with { type: 'json' };
 import rules from '../testdata/core-rules.json' with { type: 'json' };
 
@@ -76,5 +76,20 @@ describe('what may not change', () => {
     expect(grown.object['spec']).to.have.nested.include({ 'containers[0].image': 'i', 'containers[0].resources.requests.cpu': '2' });
     expect(grown.object.metadata?.generation).to.equal(2);
     expect(resize((container) => delete container['resources']).errors).to.include('spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed');
+  });
+});
+
+describe('warnings that need the kind', () => {
+  const rows: [id: string, object: Json, expected: string][] = [
+    ['resourcequotas', { metadata: { name: 'q', namespace: 'n' }, spec: { hard: { 'cpu': '2', 'limits.cpu': '1' } } }, 'ResourceQuota cpu (2) should be less than limits.cpu (1)'],
+    ['replicationcontrollers', { metadata: { name: 'a.b', namespace: 'n' }, spec: { template: { metadata: { labels: { a: 'b' } }, spec: { containers: [] } } } },
+      'metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]'],
+  ];
+  for (const [id, object, expected] of rows) it(`of ${id}`, () => expect(rowOf(id).strategy.warnings?.(create(id, object).object, undefined)).to.deep.equal([expected]));
+
+  it('an old AppArmor annotation becomes a field', () => {
+    const { object, errors } = create('pods', { metadata: { name: 'p', namespace: 'n', annotations: { 'container.apparmor.security.beta.kubernetes.io/c': 'localhost/x' } }, spec: { containers: [{ name: 'c', image: 'i' }] } });
+    expect(errors).to.deep.equal([]);
+    expect(object['spec']).to.have.nested.property('containers[0].securityContext.appArmorProfile').that.deep.equals({ type: 'Localhost', localhostProfile: 'x' });
   });
 });
