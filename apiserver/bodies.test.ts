@@ -2,7 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { namedBodies, randomBodies, randomPatches, rawRequest, target, wrongAnswer } from './hostile-bodies.ts';
+import { namedBodies, prepare, randomBodies, randomPatches, rawRequest, target, wrongAnswer } from './hostile-bodies.ts';
 import type { HostileBody } from './hostile-bodies.ts';
 import { startTestServer } from './testing.ts';
 import type { TestServer } from './testing.ts';
@@ -13,8 +13,7 @@ describe('hostile bodies', function () {
   const delay = monitorEventLoopDelay({ resolution: 20 });
   before(async () => {
     server = await startTestServer();
-    const made = await server.call('POST', '/api/v1/namespaces/default/configmaps', { body: target });
-    expect(made.status).to.equal(201);
+    await prepare(server);
     delay.enable();
   });
   after(async () => {

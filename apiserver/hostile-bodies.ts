@@ -33,9 +33,17 @@ const bad = [400] as const;
 /** Wrong in its content, or already in its form. */
 const refused = [400, 413, 422] as const;
 
-/** An object that stands for all of them: patches and deletions aim at it. */
+/** An object that stands for all of them: patches aim at it. */
 export const target = { kind: 'ConfigMap', apiVersion: 'v1', metadata: { name: 'target' }, data: { a: 'b' } };
 const pod = { kind: 'Pod', apiVersion: 'v1', metadata: { name: 'p', labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i', ports: [{ containerPort: 80 }], resources: { limits: { cpu: '1' } } }] } };
+
+/** Puts the target there, and the ServiceAccount that admission waits for a second for. */
+export async function prepare(server: TestServer): Promise<void> {
+  for (const [resource, body] of [['configmaps', target], ['serviceaccounts', { metadata: { name: 'default' } }]] as const) {
+    const made = await server.call('POST', `/api/v1/namespaces/default/${resource}`, { body });
+    if (made.status !== 201) throw new Error(`${resource} cannot be created: ${made.text}`);
+  }
+}
 
 function nested(open: string, close: string, levels: number, inner = ''): string {
   return open.repeat(levels) + inner + close.repeat(levels);

@@ -2,7 +2,7 @@
 // is right, the server goes on, its event loop never stands still for seconds, and its memory comes back.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import fc from 'fast-check';
-import { namedBodies, randomBodies, randomPatches, target, wrongAnswer } from '../apiserver/hostile-bodies.ts';
+import { namedBodies, prepare, randomBodies, randomPatches, wrongAnswer } from '../apiserver/hostile-bodies.ts';
 import { startTestServer } from '../apiserver/testing.ts';
 import type { Soak, SoakRun } from './soak.ts';
 
@@ -19,8 +19,7 @@ async function run({ short, signal, say }: SoakRun): Promise<string[]> {
   const server = await startTestServer();
   const delay = monitorEventLoopDelay({ resolution: 20 });
   try {
-    const made = await server.call('POST', '/api/v1/namespaces/default/configmaps', { body: target });
-    if (made.status !== 201) throw new Error(`the target cannot be created: ${made.text}`);
+    await prepare(server);
     const before = process.memoryUsage().rss;
     delay.enable();
     const named = await namedBodies(!short);
@@ -28,6 +27,7 @@ async function run({ short, signal, say }: SoakRun): Promise<string[]> {
       signal.throwIfAborted();
       const wrong = await wrongAnswer(server, body);
       if (wrong !== undefined) throw new Error(`${body.title}: ${wrong}`);
+      if (delay.max / 1e6 > maxPauseMs) throw new Error(`${body.title}: the event loop stood still for ${Math.round(delay.max / 1e6)} ms`);
     }
     say(`${named.length} named bodies`);
     const until = Date.now() + (short ? 3000 : 600_000);
