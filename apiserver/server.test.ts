@@ -227,17 +227,86 @@ describe('the API server', function () {
       expect((await call('GET', `${pods}/bound`)).status).to.equal(404);
     });
     it('are evicted unless a budget forbids it', async () => {
+      const budgets = '/apis/policy/v1/namespaces/default/poddisruptionbudgets';
       await call('POST', pods, { body: { ...pod('evict'), metadata: { name: 'evict', labels: { app: 'e' } } } });
       await call('PATCH', `${pods}/evict/status`, { headers: merge, body: { status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } } });
-      const budget = await call('POST', '/apis/policy/v1/namespaces/default/poddisruptionbudgets', { body: { metadata: { name: 'pdb' }, spec: { minAvailable: 1, selector: { matchLabels: { app: 'e' } } } } });
+      const budget = await call('POST', budgets, { body: { metadata: { name: 'pdb' }, spec: { minAvailable: 1, selector: { matchLabels: { app: 'e' } } } } });
       expect(budget.status, budget.text).to.equal(201);
       const evict = () => call('POST', `${pods}/evict/eviction`, { body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'evict' } } });
       const refused = await evict();
       expect(refused.body).to.deep.include({ code: 429, reason: 'TooManyRequests', message: "Cannot evict pod as it would violate the pod's disruption budget." });
-      await call('PATCH', '/apis/policy/v1/namespaces/default/poddisruptionbudgets/pdb/status', { headers: merge, body: { status: { observedGeneration: 1, disruptionsAllowed: 1, currentHealthy: 2, desiredHealthy: 1 } } });
+      await call('PATCH', `${budgets}/pdb/status`, { headers: merge, body: { status: { observedGeneration: 1, disruptionsAllowed: 1, currentHealthy: 2, desiredHealthy: 1 } } });
       const evicted = await evict();
       expect(evicted.status, evicted.text).to.equal(201);
       expect((await call('GET', `${pods}/evict`)).status).to.equal(404);
+      const spent = await call('GET', `${budgets}/pdb`);
+      expect(spent.body['status']).to.deep.include({ disruptionsAllowed: 0, currentHealthy: 2 });
+      expect(Object.keys((spent.body['status'] as { disruptedPods: object }).disruptedPods)).to.deep.equal(['evict']);
+      expect((spent.body['status'] as { conditions: object[] }).conditions[0]).to.include({ type: 'DisruptionAllowed', status: 'False', reason: 'InsufficientPods' });
+    });
+    describe('whose budget allows no disruption', () => {
+      const budgets = '/apis/policy/v1/namespaces/default/poddisruptionbudgets';
+      const evict = (name: string, more: object = {}, query = '') =>
+        call('POST', `${pods}/${name}/eviction${query}`, { body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name }, ...more } });
+      const causeOf = (answer: { body: Record<string, unknown> }): string =>
+        (answer.body['details'] as { causes?: { reason: string; message: string }[] } | undefined)?.causes?.map(({ reason, message }) => `${reason}: ${message}`).join() ?? '';
+      const running = async (name: string, ready: boolean, phase = 'Running') => {
+        await call('POST', pods, { body: { ...pod(name), metadata: { name, labels: { app: 'guarded' } } } });
+        await call('PATCH', `${pods}/${name}/status`, { headers: merge, body: { status: { phase, conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] } } });
+      };
+      const status = (body: object) => call('PATCH', `${budgets}/guard/status`, { headers: merge, body: { status: body } });
+      const conditions = (reason: string, message: string): object[] => [{ type: 'DisruptionAllowed', status: 'False', reason, message, lastTransitionTime: '2026-01-01T00:00:00Z' }];
+      before(() => call('POST', budgets, { body: { metadata: { name: 'guard' }, spec: { minAvailable: 1, selector: { matchLabels: { app: 'guarded' } } } } }));
+      after(() => call('DELETE', `${budgets}/guard`));
+
+      it('says why', async () => {
+        await running('kept', true);
+        const unseen = await evict('kept');
+        expect(causeOf(unseen)).to.equal('DisruptionBudget: The disruption budget guard is still being processed by the server.');
+        expect(unseen.body['details']).to.include({ retryAfterSeconds: 10 });
+        await status({ observedGeneration: 1, disruptionsAllowed: 0, currentHealthy: 1, desiredHealthy: 1 });
+        expect(causeOf(await evict('kept'))).to.equal('DisruptionBudget: The disruption budget guard needs 1 healthy pods and has 1 currently');
+        await status({ conditions: conditions('SyncFailed', 'found no controllers') });
+        expect(causeOf(await evict('kept'))).to.equal('DisruptionBudget: The disruption budget guard does not allow evicting pods currently because it failed sync: found no controllers');
+        await status({ currentHealthy: 3, conditions: conditions('Other', 'because') });
+        expect(causeOf(await evict('kept'))).to.equal('DisruptionBudget: The disruption budget guard does not allow evicting pods currently (Other): because');
+      });
+      it('still lets pods go that are pending, ended, or not ready while enough are healthy', async () => {
+        await status({ currentHealthy: 1, desiredHealthy: 2, conditions: null });
+        await running('pending', false, 'Pending');
+        await running('ended', false, 'Failed');
+        await running('unready', false);
+        expect([(await evict('pending')).status, (await evict('ended')).status, (await evict('unready')).status]).to.deep.equal([201, 201, 429]);
+        await status({ currentHealthy: 2 });
+        expect((await evict('unready')).status).to.equal(201);
+        await status({ currentHealthy: 0 });
+        await call('PATCH', `${budgets}/guard`, { headers: merge, body: { spec: { unhealthyPodEvictionPolicy: 'AlwaysAllow' } } });
+        await running('unready', false);
+        expect((await evict('unready')).status).to.equal(201);
+      });
+      it('heeds preconditions before anything goes', async () => {
+        await running('other', false, 'Failed');
+        const refused = await evict('other', { deleteOptions: { preconditions: { uid: 'x' } } });
+        expect(refused.body).to.include({ code: 409, reason: 'Conflict' });
+        await call('PATCH', `${pods}/other/status`, { headers: merge, body: { status: { phase: 'Running' } } });
+        const again = await evict('other', { deleteOptions: { preconditions: { uid: 'x' } } });
+        expect(again.body, 'an unready pod that changed: ask again').to.include({ code: 429 });
+        expect((await call('GET', `${pods}/other`)).status).to.equal(200);
+      });
+      it('a dry run spends nothing', async () => {
+        await status({ observedGeneration: 9, disruptionsAllowed: 1, currentHealthy: 2 });
+        expect((await evict('kept', {}, '?dryRun=All')).status).to.equal(201);
+        expect((await evict('kept', { deleteOptions: { dryRun: ['All'] } })).status).to.equal(201);
+        expect((await call('GET', `${budgets}/guard`)).body['status']).to.include({ disruptionsAllowed: 1 });
+        expect((await call('GET', `${pods}/kept`)).status).to.equal(200);
+      });
+      it('two budgets for one pod are an error', async () => {
+        await call('POST', budgets, { body: { metadata: { name: 'guard-2' }, spec: { minAvailable: 1, selector: { matchLabels: { app: 'guarded' } } } } });
+        const refused = await evict('kept');
+        expect(refused.body).to.include({ code: 500, message: 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.' });
+        await call('DELETE', `${budgets}/guard-2`);
+        await call('DELETE', `${pods}/kept?gracePeriodSeconds=0`);
+      });
     });
     it('answer logs of a pod without a node with nothing, exec without upgrade with 400', async () => {
       await call('POST', pods, { body: pod('lonely') });

@@ -1,8 +1,8 @@
 // What only pods have: binding to a node, eviction under disruption budgets.
 import { rfc3339 } from '#machinery/base/clock.ts';
 import type { KubeObject, LabelSelector, Pod } from '#machinery/api/object.ts';
-import { labelSelectorFromObject } from '#machinery/api/labels.ts';
-import { badRequest, conflict, isConflict, StatusError } from '#machinery/api/status.ts';
+import { SelectorError, labelSelectorFromObject } from '#machinery/api/labels.ts';
+import { badRequest, conflict, forbidden, isConflict, StatusError } from '#machinery/api/status.ts';
 import type { CustomHandler, CustomRequest } from '../backend.ts';
 import { bindPod, setPodCondition } from '../resources/core/pod.ts';
 import { need } from '../resources/values.ts';
@@ -61,8 +61,14 @@ async function bind(deps: PodHandlerDeps, request: CustomRequest, name: string):
 interface Budget {
   metadata: { name: string; generation?: number };
   spec?: { selector?: LabelSelector; unhealthyPodEvictionPolicy?: string };
-  status?: { observedGeneration?: number; disruptionsAllowed?: number; currentHealthy?: number; desiredHealthy?: number; disruptedPods?: Record<string, string> };
+  status?: BudgetStatus;
 }
+interface BudgetStatus {
+  observedGeneration?: number; disruptionsAllowed?: number; currentHealthy?: number; desiredHealthy?: number; disruptedPods?: Record<string, string>;
+  conditions?: { type: string; status: string; reason?: string; message?: string; lastTransitionTime?: string }[];
+}
+/** Upstream's errors name it so. */
+const oneBudget = { group: 'policy', resource: 'poddisruptionbudget' };
 const maxDisrupted = 2000;
 
 async function evict(deps: PodHandlerDeps, request: CustomRequest): Promise<KubeObject> {
@@ -79,50 +85,90 @@ async function evict(deps: PodHandlerDeps, request: CustomRequest): Promise<Kube
 
   for (let attempt = 1; ; attempt += 1) {
     const pod = await pods.get(write);
-    try {
-      const mustMatch = await spend(deps, write, asPod(pod));
-      const { resourceVersion } = pod.metadata;
-      await remove(pods, write, mustMatch && options.resourceVersion === undefined && resourceVersion !== undefined ? { ...options, resourceVersion } : options);
-      return success;
-    } catch (error) {
-      if (!isConflict(error) || options.resourceVersion !== undefined || attempt >= 20) throw error;
+    const { resourceVersion } = pod.metadata;
+    const unchanged = options.resourceVersion === undefined && resourceVersion !== undefined ? { ...options, resourceVersion } : options;
+    if (isUnguarded(asPod(pod))) {
+      try {
+        // A pending pod may become ready meanwhile, and then its budget counts.
+        await remove(pods, write, asPod(pod).status?.phase === 'Pending' && pod.metadata.deletionTimestamp === undefined ? unchanged : options);
+        return success;
+      } catch (error) {
+        const isLasting = options.resourceVersion !== undefined || (options.uid !== undefined && options.uid !== pod.metadata.uid);
+        if (!isConflict(error) || isLasting || attempt >= 20) throw error;
+        continue;
+      }
     }
+    const { budget, free } = await spend(deps, write, asPod(pod));
+    try {
+      await remove(pods, write, free ? unchanged : options);
+    } catch (error) {
+      // The pod may have become ready since: the client is to ask again.
+      if (isConflict(error) && free && options.resourceVersion === undefined) throw stillProcessed(budget);
+      throw error;
+    }
+    return success;
   }
 }
 
-/** Takes the disruption from the pod's budget; throws 429 when there is none to take. True: the pod must not have changed since. */
-async function spend(deps: PodHandlerDeps, write: WriteRequest, pod: Pod): Promise<boolean> {
-  const phase = pod.status?.phase;
-  if (phase === 'Pending' || phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined) return phase === 'Pending';
+/** Its eviction disrupts nothing: it has not run yet, has ended, or goes already. */
+function isUnguarded({ status, metadata }: Pod): boolean {
+  return ['Pending', 'Succeeded', 'Failed'].includes(status?.phase ?? '') || metadata.deletionTimestamp !== undefined;
+}
+
+/** Takes the disruption from the pod's budget; throws 429 when there is none to take. `free`: an unready pod cost nothing, and must not have changed since. */
+async function spend(deps: PodHandlerDeps, write: WriteRequest, pod: Pod): Promise<{ budget: string; free: boolean }> {
   const store = deps.budgets();
   const budgets = (store?.served.stored?.cache.list({ namespace: write.namespace }) ?? [])
     .map(({ object }) => object as unknown as Budget) // the store of budgets holds PodDisruptionBudgets
-    .filter(({ spec }) => labelSelectorFromObject(spec?.selector).matches(pod.metadata.labels));
+    .filter((budget) => isSelected(budget, pod));
   if (budgets.length > 1) throw new StatusError(500, '', 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.');
   const [budget] = budgets;
-  if (!store || !budget) return false;
+  if (!store || !budget) return { budget: '', free: false };
+  const { name } = budget.metadata;
   const ready = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
   const { currentHealthy = 0, desiredHealthy = 0 } = budget.status ?? {};
-  if (!ready && (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow' || (currentHealthy >= desiredHealthy && desiredHealthy > 0))) return true;
+  if (!ready && (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow' || (currentHealthy >= desiredHealthy && desiredHealthy > 0))) return { budget: name, free: true };
 
-  await store.update({ ...write, name: budget.metadata.name, subresource: 'status', admitted: true }, (old) => {
+  await store.update({ ...write, name, subresource: 'status', admitted: true }, (old) => {
     const object = structuredClone(old) as Writable;
     const now = object as unknown as Budget;
     const status = (now.status ??= {});
-    const { disruptionsAllowed = 0 } = status;
-    if ((status.observedGeneration ?? 0) < (now.metadata.generation ?? 0)) {
-      throw overBudget(`The disruption budget ${now.metadata.name} is still being processed by the server.`, 10);
-    }
-    if (disruptionsAllowed < 0) throw new StatusError(403, 'Forbidden', `poddisruptionbudgets.policy "${now.metadata.name}" is forbidden: pdb disruptions allowed is negative`);
-    if (Object.keys(status.disruptedPods ?? {}).length > maxDisrupted) throw new StatusError(403, 'Forbidden', `poddisruptionbudgets.policy "${now.metadata.name}" is forbidden: DisruptedPods map too big - too many evictions not confirmed by PDB controller`);
-    if (disruptionsAllowed === 0) throw overBudget(`The disruption budget ${now.metadata.name} needs ${status.desiredHealthy ?? 0} healthy pods and has ${status.currentHealthy ?? 0} currently`, 0);
+    const { disruptionsAllowed = 0, conditions = [] } = status;
+    if ((status.observedGeneration ?? 0) < (now.metadata.generation ?? 0)) throw stillProcessed(name);
+    if (disruptionsAllowed < 0) throw forbidden(oneBudget, name, 'pdb disruptions allowed is negative');
+    if (Object.keys(status.disruptedPods ?? {}).length > maxDisrupted) throw forbidden(oneBudget, name, 'DisruptedPods map too big - too many evictions not confirmed by PDB controller');
+    if (disruptionsAllowed === 0) throw overBudget(whyNone(name, status), 0);
     status.disruptionsAllowed = disruptionsAllowed - 1;
+    const condition = conditions.find(({ type }) => type === 'DisruptionAllowed');
+    if (status.disruptionsAllowed === 0) {
+      const spent = { type: 'DisruptionAllowed', status: 'False', reason: 'InsufficientPods', message: '', observedGeneration: status.observedGeneration ?? 0 };
+      const lastTransitionTime = condition?.status === 'False' && condition.lastTransitionTime ? condition.lastTransitionTime : rfc3339(Date.now());
+      status.conditions = [...conditions.filter((each) => each !== condition), { ...spent, lastTransitionTime }];
+    }
     status.disruptedPods = { ...status.disruptedPods, [write.name]: rfc3339(Date.now()) };
     return object;
   });
-  return false;
+  return { budget: name, free: false };
 }
 
+/** A selector that cannot be read selects nothing. */
+function isSelected({ spec }: Budget, pod: Pod): boolean {
+  try {
+    return labelSelectorFromObject(spec?.selector).matches(pod.metadata.labels);
+  } catch (error) {
+    if (error instanceof SelectorError) return false;
+    throw error;
+  }
+}
+
+function whyNone(name: string, { conditions = [], currentHealthy = 0, desiredHealthy = 0 }: BudgetStatus): string {
+  const told = conditions.find(({ type, status, message }) => type === 'DisruptionAllowed' && status === 'False' && message);
+  if (told?.reason === 'SyncFailed') return `The disruption budget ${name} does not allow evicting pods currently because it failed sync: ${told.message}`;
+  if (currentHealthy <= desiredHealthy) return `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`;
+  return `The disruption budget ${name} does not allow evicting pods currently${told ? ` (${told.reason}): ${told.message}` : ''}`;
+}
+
+const stillProcessed = (budget: string): StatusError => overBudget(`The disruption budget ${budget} is still being processed by the server.`, 10);
 function overBudget(message: string, retryAfterSeconds: number): StatusError {
   return new StatusError(429, 'TooManyRequests', "Cannot evict pod as it would violate the pod's disruption budget.", {
     causes: [{ reason: 'DisruptionBudget', message }], ...(retryAfterSeconds > 0 ? { retryAfterSeconds } : {}),
