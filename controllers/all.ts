@@ -13,6 +13,8 @@ import { createNamespaceController } from './namespace/controller.ts';
 import { createNodeIpamController } from './node-ipam/controller.ts';
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts';
 import { createPodGarbageCollector } from './podgc/controller.ts';
+import { createPvProtectionController } from './pv-protection/controller.ts';
+import { createPvcProtectionController } from './pvc-protection/controller.ts';
 import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
 import { createServiceAccountController } from './serviceaccount/controller.ts';
@@ -20,6 +22,7 @@ import { createServiceCidrController } from './servicecidr/controller.ts';
 import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
+import { createVacProtectionController } from './vac-protection/controller.ts';
 
 export const controllers: Readonly<Record<string, CreateController>> = {
   'endpoints-controller': createEndpointsController,
@@ -40,7 +43,10 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,
   'ttl-after-finished-controller': createTtlAfterFinishedController,
+  'persistentvolumeclaim-protection-controller': createPvcProtectionController,
+  'persistentvolume-protection-controller': createPvProtectionController,
   'clusterrole-aggregation-controller': createClusterRoleAggregationController,
   'service-cidr-controller': createServiceCidrController,
   'root-ca-certificate-publisher-controller': createRootCaPublisher,
+  'volumeattributesclass-protection-controller': createVacProtectionController,
 };

@@ -1,27 +1,37 @@
-// Every admission plugin in the order it runs (upstream's recommended order). To come: LimitRanger, PodSecurity, ResourceQuota,
-// DefaultStorageClass, StorageObjectInUseProtection, DefaultIngressClass, certificate plugins, policies and webhooks.
+// Every admission plugin in the order it runs (upstream's recommended order). To come: PodSecurity, DefaultIngressClass, certificate
+// plugins, policies and webhooks.
 import { createEscalationCheck } from '../auth/escalation.ts';
 import type { Rbac } from '../auth/rbac.ts';
 import type { ServerDeps } from '../backend.ts';
 import type { Authorizer } from '../filters/seams.ts';
 import type { AdmissionPlugin } from './admission.ts';
+import { createDefaultStorageClass } from './default-storage-class.ts';
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
+import { createLimitRanger } from './limit-ranger.ts';
 import { createNamespaceLifecycle } from './namespace-lifecycle.ts';
 import { createNodeRestriction } from './node-restriction.ts';
 import { createPriorityAdmission } from './priority.ts';
+import { createPersistentVolumeClaimResize } from './pvc-resize.ts';
+import { createResourceQuotaAdmission } from './resource-quota.ts';
 import { createRuntimeClassAdmission } from './runtime-class.ts';
 import { createServiceAccountAdmission } from './service-account.ts';
+import { storageObjectInUseProtection } from './storage-object-in-use-protection.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
 
 export function admissionPlugins({ backend }: Pick<ServerDeps, 'backend'>, authorizer: Authorizer & { rbac: Rbac }): readonly AdmissionPlugin[] {
   return [
     createNamespaceLifecycle(backend),
+    createLimitRanger(backend),
     createServiceAccountAdmission(backend),
     createNodeRestriction(backend, authorizer),
     taintNodesByCondition,
     createPriorityAdmission(backend),
     defaultTolerationSeconds,
+    createDefaultStorageClass(backend),
+    storageObjectInUseProtection,
+    createPersistentVolumeClaimResize(backend),
     createRuntimeClassAdmission(backend),
     createEscalationCheck(authorizer, authorizer.rbac),
+    createResourceQuotaAdmission(backend),
   ];
 }

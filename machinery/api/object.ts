@@ -123,6 +123,7 @@ export type CronJob = Kind<k8s.V1CronJob>;
 export type PersistentVolume = Kind<k8s.V1PersistentVolume>;
 export type PersistentVolumeClaim = Kind<k8s.V1PersistentVolumeClaim>;
 export type StorageClass = Kind<k8s.V1StorageClass>;
+export type VolumeAttributesClass = Kind<k8s.V1VolumeAttributesClass>;
 export type PriorityClass = Kind<k8s.V1PriorityClass>;
 export type PodDisruptionBudget = Kind<k8s.V1PodDisruptionBudget>;
 export type ClusterRole = Kind<k8s.V1ClusterRole>;

@@ -2,8 +2,9 @@
 import type {
   ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
   IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass,
+  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, VolumeAttributesClass,
 } from '../api/object.ts';
+import type { ResourceQuota } from '../api/quota/quota.ts';
 import type { Resource } from './types.ts';
 
 function define<T>(group: string, version: string, resource: string, kind: string, namespaced = true): Resource<T> {
@@ -22,7 +23,7 @@ export const events = define<CoreEvent>('', 'v1', 'events', 'Event');
 export const replicationControllers = define<ReplicationController>('', 'v1', 'replicationcontrollers', 'ReplicationController');
 export const persistentVolumes = define<PersistentVolume>('', 'v1', 'persistentvolumes', 'PersistentVolume', false);
 export const persistentVolumeClaims = define<PersistentVolumeClaim>('', 'v1', 'persistentvolumeclaims', 'PersistentVolumeClaim');
-export const resourceQuotas = define<KubeObject>('', 'v1', 'resourcequotas', 'ResourceQuota');
+export const resourceQuotas = define<ResourceQuota>('', 'v1', 'resourcequotas', 'ResourceQuota');
 export const limitRanges = define<KubeObject>('', 'v1', 'limitranges', 'LimitRange');
 
 export const deployments = define<Deployment>('apps', 'v1', 'deployments', 'Deployment');
@@ -43,6 +44,7 @@ export const eventsV1 = define<EventsV1Event>('events.k8s.io', 'v1', 'events', '
 export const podDisruptionBudgets = define<PodDisruptionBudget>('policy', 'v1', 'poddisruptionbudgets', 'PodDisruptionBudget');
 export const priorityClasses = define<PriorityClass>('scheduling.k8s.io', 'v1', 'priorityclasses', 'PriorityClass', false);
 export const storageClasses = define<StorageClass>('storage.k8s.io', 'v1', 'storageclasses', 'StorageClass', false);
+export const volumeAttributesClasses = define<VolumeAttributesClass>('storage.k8s.io', 'v1', 'volumeattributesclasses', 'VolumeAttributesClass', false);
 export const csiNodes = define<KubeObject>('storage.k8s.io', 'v1', 'csinodes', 'CSINode', false);
 export const clusterRoles = define<ClusterRole>('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', false);
 export const runtimeClasses = define<KubeObject>('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', false);
