@@ -93,6 +93,11 @@ export async function namedBodies(large: boolean): Promise<HostileBody[]> {
     add(`metadata ${value}`, 'POST', `${maps}?dryRun=All`, json, `{"metadata":${value}}`, refused);
     add(`metadata ${value}`, 'PATCH', `${maps}/target?dryRun=All`, mergePatch, `{"metadata":${value}}`, 'any');
   }
+  for (const value of ['null', '[]', '{}', '7', 'false']) {
+    add(`apiVersion ${value}`, 'POST', maps, json, `{"apiVersion":${value},"kind":"ConfigMap","metadata":{}}`, refused);
+    add(`apiVersion ${value}`, 'PATCH', `${maps}/target?fieldManager=f`, applyPatch, `{"apiVersion":${value},"kind":"ConfigMap","metadata":{}}`);
+    add(`kind ${value}`, 'PATCH', `${maps}/target?fieldManager=f`, applyPatch, `{"apiVersion":"v1","kind":${value},"metadata":{}}`);
+  }
   for (const value of ['null', '[]', '"text"', '7', 'true', '', '{', '}', '{"a"}', 'nul', '\0', '\ufeff{}']) {
     for (const [method, path, type] of [['POST', maps, json], ['PUT', `${maps}/target`, json], ['PATCH', `${maps}/target?dryRun=All`, jsonPatch], ['PATCH', `${maps}/target?dryRun=All`, mergePatch], ['PATCH', `${maps}/target?dryRun=All`, strategicPatch]] as const) {
       add(`the body ${JSON.stringify(value)}`, method, path, type, value, type === json ? [400, 422] : [200, 400, 422]);
@@ -204,7 +209,9 @@ export function randomPatches(): fc.Arbitrary<HostileBody> {
 /** Sends one; undefined when the answer is right, otherwise what is wrong with it. */
 export async function wrongAnswer(server: TestServer, { method, path, contentType, body, headers, codes }: HostileBody): Promise<string | undefined> {
   const answer = await server.call(method, path, { body, headers: { 'Content-Type': contentType, 'Content-Length': String(body.length), ...headers } });
-  if (answer.status >= 500 || (codes && !codes.includes(answer.status))) return `${answer.status} ${answer.text.slice(0, 300)}`;
+  // Upstream answers so when a configuration that is applied does not fit its type.
+  const asUpstream = contentType === applyPatch && answer.status === 500 && /^failed to (?:create typed|convert) /.test(String(answer.body['message']));
+  if ((answer.status >= 500 && !asUpstream) || (codes && !codes.includes(answer.status))) return `${answer.status} ${answer.text.slice(0, 300)}`;
   if (answer.status >= 400 && (answer.body['kind'] !== 'Status' || answer.body['code'] !== answer.status || typeof answer.body['message'] !== 'string')) return `no Status: ${answer.text.slice(0, 300)}`;
   return undefined;
 }

@@ -219,9 +219,10 @@ export function applyConfiguration(kind: TrackedKind, live: Readonly<Tracked> | 
 
 const internal = (message: string): StatusError => new StatusError(500, '', message);
 
-/** As Go prints a kind: the core group leaves nothing before the slash. */
-function goKind(apiVersion = '', kind = ''): string {
-  return `${apiVersion.includes('/') ? apiVersion : `/${apiVersion}`}, Kind=${kind}`;
+/** As Go prints a kind: the core group leaves nothing before the slash, and what is no text counts as none. */
+function goKind(apiVersion: unknown, kind: unknown): string {
+  const version = typeof apiVersion === 'string' ? apiVersion : '';
+  return `${version.includes('/') ? version : `/${version}`}, Kind=${typeof kind === 'string' ? kind : ''}`;
 }
 
 /** How messages name an object. */
