@@ -66,7 +66,14 @@ function validateNew(event: Obj): FieldError[] {
   return errors;
 }
 
-const fixed = ['involvedObject', 'reason', 'message', 'source', 'firstTimestamp', 'lastTimestamp', 'count', 'type', 'eventTime', 'action', 'related'] as const;
+/** What an event said once; the reason is looked at twice upstream, and its error comes twice. */
+const fixed = ['involvedObject', 'reason', 'message', 'source', 'firstTimestamp', 'lastTimestamp', 'count', 'reason', 'type', 'eventTime', 'action', 'related'] as const;
+/** Plain strings in Go: what is gone shows as an empty one. */
+const strings = new Set<string>(['reason', 'message', 'type', 'action', 'reportingComponent', 'reportingInstance']);
+
+function fixedField(name: string, value: unknown, old: unknown, path = name): FieldError[] {
+  return strings.has(name) ? unchanged(path, text(value), text(old)) : unchanged(path, value, old);
+}
 
 /** `validate` runs on updates as well; the strict rules for new events must not, so the old event tells which it is. */
 export function eventStrategy(ttlSeconds: number, group: '' | 'events.k8s.io'): Strategy {
@@ -100,9 +107,9 @@ export function eventStrategy(ttlSeconds: number, group: '' | 'events.k8s.io'): 
       const before = read(old).event;
       return [
         ...(same(event['series'], before['series']) ? [] : validateSeries(event)),
-        ...fixed.flatMap((name) => unchanged(name, event[name], before[name])),
-        ...unchanged('reportingController', event['reportingComponent'], before['reportingComponent']),
-        ...unchanged('reportingInstance', event['reportingInstance'], before['reportingInstance']),
+        ...fixed.flatMap((name) => fixedField(name, event[name], before[name])),
+        ...fixedField('reportingComponent', event['reportingComponent'], before['reportingComponent'], 'reportingController'),
+        ...fixedField('reportingInstance', event['reportingInstance'], before['reportingInstance']),
       ];
     },
     fieldLabels: {

@@ -35,7 +35,8 @@ function validateAddress(addressType: string, address: string, path: string, ind
 
 function validateHints(hints: unknown, path: string, names: (text: string) => string[]): FieldError[] {
   const list = objects(hints);
-  const errors: FieldError[] = list.length > 8 ? [tooMany(path, list.length, 8)] : [];
+  if (list.length > 8) return [tooMany(path, list.length, 8)];
+  const errors: FieldError[] = [];
   const seen = new Set<string>();
   list.forEach((hint, index) => {
     const name = text(hint['name']);
