@@ -7,6 +7,7 @@ import { createDeploymentController } from './deployment/controller.ts';
 import { createDisruptionController } from './disruption/controller.ts';
 import { createEndpointsController } from './endpoints/controller.ts';
 import { createEndpointSliceController } from './endpointslice/controller.ts';
+import { createEndpointSliceMirroringController } from './endpointslicemirroring/controller.ts';
 import { createGarbageCollector } from './garbage-collector/controller.ts';
 import { createJobController } from './job/controller.ts';
 import { createNamespaceController } from './namespace/controller.ts';
@@ -27,6 +28,7 @@ import { createVacProtectionController } from './vac-protection/controller.ts';
 export const controllers: Readonly<Record<string, CreateController>> = {
   'endpoints-controller': createEndpointsController,
   'endpointslice-controller': createEndpointSliceController,
+  'endpointslice-mirroring-controller': createEndpointSliceMirroringController,
   'replicationcontroller-controller': createReplicationControllerController,
   'pod-garbage-collector-controller': createPodGarbageCollector,
   'namespace-controller': createNamespaceController,

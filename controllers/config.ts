@@ -24,7 +24,8 @@ export interface ControllersConfig {
   nodeStartupGracePeriodMs: number;
   terminatedPodGcThreshold: number;
   maxEndpointsPerSlice: number;
-  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number };
+  mirroringMaxEndpointsPerSubset: number;
+  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number };
 }
 
 /** Upstream's defaults. `client` must be given. */
@@ -44,7 +45,8 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   nodeStartupGracePeriodMs: 60_000,
   terminatedPodGcThreshold: 12_500,
   maxEndpointsPerSlice: 100,
-  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5 },
+  mirroringMaxEndpointsPerSubset: 1000,
+  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5 },
 };
 
 const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
@@ -64,6 +66,8 @@ export const flags = {
   'node-startup-grace-period-ms': { kind: 'number', default: 60_000, min: 1000, help: 'The same for a node that never reported.' },
   'terminated-pod-gc-threshold': { kind: 'number', default: 12_500, help: 'Terminated pods kept; 0 keeps all.' },
   'max-endpoints-per-slice': { kind: 'number', default: 100, min: 1, max: 1000, help: 'Endpoints in one EndpointSlice.' },
+  'mirroring-max-endpoints-per-subset': { kind: 'number', default: 1000, min: 1, max: 1000, help: 'Addresses of one subset of Endpoints that are mirrored to an EndpointSlice.' },
+  'mirroring-concurrent-service-endpoint-syncs': workers('Endpoints that are mirrored', 5),
   'concurrent-deployment-syncs': workers('Deployments', 5),
   'concurrent-daemonset-syncs': workers('DaemonSets', 2),
   'concurrent-statefulset-syncs': workers('StatefulSets', 5),
@@ -100,11 +104,12 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     nodeStartupGracePeriodMs: values['node-startup-grace-period-ms'],
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
     maxEndpointsPerSlice: values['max-endpoints-per-slice'],
+    mirroringMaxEndpointsPerSubset: values['mirroring-max-endpoints-per-subset'],
     concurrent: {
       daemonSet: values['concurrent-daemonset-syncs'], statefulSet: values['concurrent-statefulset-syncs'],
       deployment: values['concurrent-deployment-syncs'], replicaset: values['concurrent-replicaset-syncs'],
       replicationController: values['concurrent-rc-syncs'], endpoint: values['concurrent-endpoint-syncs'],
-      service: values['concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],
+      service: values['concurrent-service-endpoint-syncs'], mirroring: values['mirroring-concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],
       serviceAccount: values['concurrent-serviceaccount-syncs'], garbageCollector: values['concurrent-gc-syncs'],
       job: values['concurrent-job-syncs'], cronJob: values['concurrent-cron-job-syncs'], ttlAfterFinished: values['concurrent-ttl-after-finished-syncs'],
     },

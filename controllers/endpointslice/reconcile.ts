@@ -203,7 +203,7 @@ function ownedBy(slice: EndpointSlice, service: Service): boolean {
 function endpointKey({ addresses, hostname, targetRef }: Endpoint): string {
   return JSON.stringify([[...addresses].sort(), hostname ?? '', targetRef?.namespace, targetRef?.name, targetRef?.uid]);
 }
-function portsKey(ports: readonly Port[] | null | undefined): string {
+export function portsKey(ports: readonly Port[] | null | undefined): string {
   return (ports ?? []).map((port) => JSON.stringify([port.name ?? '', port.protocol ?? 'TCP', port.port ?? null, port.appProtocol ?? null])).sort().join();
 }
 function push<V>(map: Map<string, V[]>, key: string, value: V): void {
