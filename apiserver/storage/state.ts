@@ -1,6 +1,7 @@
 // States of objects as the watch cache keeps them: decoded once, serialised once.
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { CachedObject, CachedResource, CacheEvent } from './cache.ts';
+import { leaveManagersInBytes } from './lazy-managers.ts';
 import { splitKey } from './sorted-objects.ts';
 import type { StoredValue } from './storage.ts';
 
@@ -20,6 +21,7 @@ export class State implements CachedObject {
     this.name = place.name;
     this.#object = object;
     this.bytes = exactly(JSON.stringify(object));
+    leaveManagersInBytes(object, this.bytes);
     this.revision = revision;
     this.createRevision = createRevision;
   }
