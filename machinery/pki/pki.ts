@@ -3,7 +3,7 @@
 import { X509Certificate, createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
-import { bits, boolean, explicit, implicit, integer, namedBits, octets, oid, read, readAll, sequence, set, time, utf8 } from './der.ts';
+import { bits, boolean, element, explicit, implicit, integer, namedBits, octets, oid, read, readAll, sequence, set, time, utf8 } from './der.ts';
 
 /** PEM texts. */
 export interface KeyPair { cert: string; key: string }
@@ -21,20 +21,22 @@ export interface CertificateRequest {
 
 const dayMs = 86_400_000;
 const ids = {
-  commonName: '2.5.4.3', organization: '2.5.4.10', ecdsaWithSha256: '1.2.840.10045.4.3.2',
+  commonName: '2.5.4.3', organization: '2.5.4.10', ecdsaWithSha256: '1.2.840.10045.4.3.2', sha256WithRsa: '1.2.840.113549.1.1.11',
   subjectKeyIdentifier: '2.5.29.14', keyUsage: '2.5.29.15', subjectAltName: '2.5.29.17', basicConstraints: '2.5.29.19',
   authorityKeyIdentifier: '2.5.29.35', extendedKeyUsage: '2.5.29.37', server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2',
 } as const;
 const usage = { digitalSignature: 0, keyEncipherment: 2, keyCertSign: 5 } as const;
 
-interface Unsigned { issuer: Buffer; subject: Buffer; publicKey: KeyObject; days: number; extensions: Buffer[] }
+interface Unsigned { issuer: Buffer; subject: Buffer; publicKey: KeyObject; from: Date; to: Date; extensions: Buffer[] }
+/** Clocks differ by a minute easily. */
+const validFor = (days: number): { from: Date; to: Date } => ({ from: new Date(Date.now() - 60_000), to: new Date(Date.now() + days * dayMs) });
 
 /** A self-signed CA, good for ten years. */
 export async function createCa(commonName: string): Promise<KeyPair> {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = distinguishedName([], commonName);
   const cert = signCertificate({
-    issuer: name, subject: name, publicKey, days: 3650,
+    issuer: name, subject: name, publicKey, ...validFor(3650),
     extensions: [
       extension(ids.basicConstraints, true, sequence(boolean(true))),
       extension(ids.keyUsage, true, namedBits(usage.digitalSignature, usage.keyEncipherment, usage.keyCertSign)),
@@ -55,12 +57,12 @@ export async function issueCertificate(ca: KeyPair, request: CertificateRequest)
     ...(request.ips ?? []).map((ip) => implicit(7, addressBytes(ip))),
   ];
   const cert = signCertificate({
-    issuer: subjectOf(issuer), subject: distinguishedName(request.organizations ?? [], request.commonName), publicKey, days: request.days ?? 365,
+    issuer: subjectOf(issuer), subject: distinguishedName(request.organizations ?? [], request.commonName), publicKey, ...validFor(request.days ?? 365),
     extensions: [
       extension(ids.keyUsage, true, namedBits(usage.digitalSignature, usage.keyEncipherment)),
       extension(ids.extendedKeyUsage, false, sequence(...request.usages.map((one) => oid(ids[one])))),
       extension(ids.basicConstraints, true, sequence()),
-      extension(ids.authorityKeyIdentifier, false, sequence(implicit(0, keyIdentifier(issuer.publicKey)))),
+      authorityKeyIdentifier(issuer),
       ...(names.length > 0 ? [extension(ids.subjectAltName, false, sequence(...names))] : []),
     ],
   }, issuerKey);
@@ -73,14 +75,14 @@ export async function createTokenKeys(): Promise<{ privateKey: string; publicKey
   return { privateKey: exportKey(privateKey), publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString() };
 }
 
-function signCertificate({ issuer, subject, publicKey, days, extensions }: Unsigned, key: KeyObject): string {
-  const now = Date.now();
-  const algorithm = sequence(oid(ids.ecdsaWithSha256));
+/** With an EC key or an RSA key. */
+export function signCertificate({ issuer, subject, publicKey, from, to, extensions }: Unsigned, key: KeyObject): string {
+  const algorithm = key.asymmetricKeyType === 'rsa' ? sequence(oid(ids.sha256WithRsa), element(0x05)) : sequence(oid(ids.ecdsaWithSha256));
   const content = sequence(
     explicit(0, integer(Buffer.from([2]))), // version 3
     integer(randomBytes(16).fill(0x01, 0, 1)),
     algorithm, issuer,
-    sequence(time(new Date(now - 60_000)), time(new Date(now + days * dayMs))), // clocks differ by a minute easily
+    sequence(time(from), time(to)),
     subject, publicKey.export({ type: 'spki', format: 'der' }),
     explicit(3, sequence(...extensions)),
   );
@@ -109,13 +111,25 @@ function keyIdentifier(key: KeyObject): Buffer {
   return createHash('sha1').update(bitString.content.subarray(1)).digest();
 }
 
+/** The identifier that the CA's certificate gives its key; a checker looks for the issuer by it. */
+export function authorityKeyIdentifier(issuer: X509Certificate): Buffer {
+  const list = fieldsOf(issuer).find(({ tag }) => tag === 0xa3);
+  const extensions = list ? readAll(read(list.content).content).map(({ content }) => readAll(content)) : [];
+  const own = extensions.find(([id]) => id?.whole.equals(oid(ids.subjectKeyIdentifier)))?.at(-1);
+  const identifier = own ? read(own.content).content : keyIdentifier(issuer.publicKey);
+  return extension(ids.authorityKeyIdentifier, false, sequence(implicit(0, identifier)));
+}
+
 /** The bytes of the subject, so that what is issued repeats them exactly. */
-function subjectOf(certificate: X509Certificate): Buffer {
-  const [content] = readAll(read(certificate.raw).content);
-  const fields = readAll(content?.content ?? Buffer.alloc(0)).filter(({ tag }) => tag !== 0xa0); // version is the only one that may be missing
-  const subject = fields[4]; // serial number, algorithm, issuer, validity, subject
+export function subjectOf(certificate: X509Certificate): Buffer {
+  const subject = fieldsOf(certificate)[4]; // serial number, algorithm, issuer, validity, subject
   if (!subject) throw new Error('a certificate without a subject');
   return subject.whole;
+}
+/** Without the version: it alone may be missing. */
+function fieldsOf(certificate: X509Certificate): ReturnType<typeof readAll> {
+  const [content] = readAll(read(certificate.raw).content);
+  return readAll(content?.content ?? Buffer.alloc(0)).filter(({ tag }) => tag !== 0xa0);
 }
 
 function addressBytes(ip: string): Buffer {
