@@ -8,15 +8,19 @@ import { createDisruptionController } from './disruption/controller.ts';
 import { createEndpointsController } from './endpoints/controller.ts';
 import { createEndpointSliceController } from './endpointslice/controller.ts';
 import { createEndpointSliceMirroringController } from './endpointslicemirroring/controller.ts';
+import { createEphemeralVolumeController } from './ephemeral-volume/controller.ts';
 import { createGarbageCollector } from './garbage-collector/controller.ts';
 import { createJobController } from './job/controller.ts';
+import { createLocalPathProvisioner } from './local-path/controller.ts';
 import { createNamespaceController } from './namespace/controller.ts';
 import { createNodeIpamController } from './node-ipam/controller.ts';
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts';
+import { createPersistentVolumeBinder } from './persistentvolume-binder/controller.ts';
 import { createPodGarbageCollector } from './podgc/controller.ts';
 import { createPvProtectionController } from './pv-protection/controller.ts';
 import { createPvcProtectionController } from './pvc-protection/controller.ts';
 import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
+import { createResourceQuotaController } from './resourcequota/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
 import { createServiceAccountController } from './serviceaccount/controller.ts';
 import { createServiceCidrController } from './servicecidr/controller.ts';
@@ -24,6 +28,7 @@ import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
 import { createVacProtectionController } from './vac-protection/controller.ts';
+import { createVolumeExpander } from './volume-expand/controller.ts';
 
 export const controllers: Readonly<Record<string, CreateController>> = {
   'endpoints-controller': createEndpointsController,
@@ -31,6 +36,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'endpointslice-mirroring-controller': createEndpointSliceMirroringController,
   'replicationcontroller-controller': createReplicationControllerController,
   'pod-garbage-collector-controller': createPodGarbageCollector,
+  'resourcequota-controller': createResourceQuotaController,
   'namespace-controller': createNamespaceController,
   'serviceaccount-controller': createServiceAccountController,
   'garbage-collector-controller': createGarbageCollector,
@@ -51,4 +57,9 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'service-cidr-controller': createServiceCidrController,
   'root-ca-certificate-publisher-controller': createRootCaPublisher,
   'volumeattributesclass-protection-controller': createVacProtectionController,
+  'persistentvolume-binder-controller': createPersistentVolumeBinder,
+  'persistentvolume-expander-controller': createVolumeExpander,
+  'ephemeral-volume-controller': createEphemeralVolumeController,
+  // Not upstream's: the provisioner behind the default StorageClass.
+  'local-path-provisioner': createLocalPathProvisioner,
 };

@@ -24,8 +24,10 @@ export interface ControllersConfig {
   nodeStartupGracePeriodMs: number;
   terminatedPodGcThreshold: number;
   maxEndpointsPerSlice: number;
+  /** How often all quotas are counted again. */
+  resourceQuotaSyncPeriodMs: number;
   mirroringMaxEndpointsPerSubset: number;
-  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number };
+  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number; resourceQuota: number };
 }
 
 /** Upstream's defaults. `client` must be given. */
@@ -45,8 +47,9 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   nodeStartupGracePeriodMs: 60_000,
   terminatedPodGcThreshold: 12_500,
   maxEndpointsPerSlice: 100,
+  resourceQuotaSyncPeriodMs: 300_000,
   mirroringMaxEndpointsPerSubset: 1000,
-  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5 },
+  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5, resourceQuota: 5 },
 };
 
 const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
@@ -68,6 +71,7 @@ export const flags = {
   'max-endpoints-per-slice': { kind: 'number', default: 100, min: 1, max: 1000, help: 'Endpoints in one EndpointSlice.' },
   'mirroring-max-endpoints-per-subset': { kind: 'number', default: 1000, min: 1, max: 1000, help: 'Addresses of one subset of Endpoints that are mirrored to an EndpointSlice.' },
   'mirroring-concurrent-service-endpoint-syncs': workers('Endpoints that are mirrored', 5),
+  'resource-quota-sync-period-ms': { kind: 'number', default: 300_000, min: 1000, help: 'How often all quotas are counted again.' },
   'concurrent-deployment-syncs': workers('Deployments', 5),
   'concurrent-daemonset-syncs': workers('DaemonSets', 2),
   'concurrent-statefulset-syncs': workers('StatefulSets', 5),
@@ -80,6 +84,7 @@ export const flags = {
   'concurrent-job-syncs': workers('Jobs', 5),
   'concurrent-cron-job-syncs': workers('CronJobs', 5),
   'concurrent-ttl-after-finished-syncs': workers('Finished Jobs to delete', 5),
+  'concurrent-resource-quota-syncs': workers('ResourceQuotas that are counted', 5),
   'concurrent-gc-syncs': workers('Objects without an owner', 20),
 } as const satisfies Record<string, Flag>;
 
@@ -104,6 +109,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     nodeStartupGracePeriodMs: values['node-startup-grace-period-ms'],
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
     maxEndpointsPerSlice: values['max-endpoints-per-slice'],
+    resourceQuotaSyncPeriodMs: values['resource-quota-sync-period-ms'],
     mirroringMaxEndpointsPerSubset: values['mirroring-max-endpoints-per-subset'],
     concurrent: {
       daemonSet: values['concurrent-daemonset-syncs'], statefulSet: values['concurrent-statefulset-syncs'],
@@ -112,6 +118,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
       service: values['concurrent-service-endpoint-syncs'], mirroring: values['mirroring-concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],
       serviceAccount: values['concurrent-serviceaccount-syncs'], garbageCollector: values['concurrent-gc-syncs'],
       job: values['concurrent-job-syncs'], cronJob: values['concurrent-cron-job-syncs'], ttlAfterFinished: values['concurrent-ttl-after-finished-syncs'],
+      resourceQuota: values['concurrent-resource-quota-syncs'],
     },
   };
 }

@@ -1,7 +1,9 @@
 // ResourceQuotas: what their scopes select, and what they say of an object. Measuring is evaluators.ts.
 import type * as k8s from '@kubernetes/client-node';
 import type { KubeObject, ObjectMeta, Wire } from '../object.ts';
-import { nothing, pick, sumOf } from '../resource-list.ts';
+import { addQuantities } from '../quantity.ts';
+import type { Quantity } from '../quantity.ts';
+import { zero } from '../resource-list.ts';
 import type { ResourceList } from '../resource-list.ts';
 import type { Evaluator } from './evaluators.ts';
 
@@ -28,10 +30,16 @@ export function isInScope(quota: Readonly<ResourceQuota>, evaluator: Evaluator, 
   return scopeSelectorsOf(quota).every((selector) => evaluator.matchesScope(selector, object));
 }
 
-/** What `objects` use of the names that the quota limits and the evaluator measures; names that nothing uses are zero. */
-export function usageOf(quota: Readonly<ResourceQuota>, names: readonly string[], evaluator: Evaluator, objects: Iterable<Readonly<KubeObject>>, measure: (object: Readonly<KubeObject>) => ResourceList): ResourceList {
-  const zero = { nanos: 0n, format: 'DecimalSI' } as const;
-  let used: ResourceList = new Map(names.map((name) => [name, zero]));
-  for (const object of objects) if (isInScope(quota, evaluator, object)) used = sumOf(used, pick(measure(object) ?? nothing, (name) => used.has(name)));
+/** What `objects` use of `names`, which the quota limits and the evaluator measures; names that nothing uses are zero. */
+export function usageOf(quota: Readonly<ResourceQuota>, names: readonly string[], evaluator: Evaluator, objects: Iterable<Readonly<KubeObject>>, measure: (object: Readonly<KubeObject>) => ResourceList): Map<string, Quantity> {
+  const used = new Map(names.map((name) => [name, zero]));
+  for (const object of objects) {
+    if (!isInScope(quota, evaluator, object)) continue;
+    const own = measure(object);
+    for (const [name, sum] of used) {
+      const more = own.get(name);
+      if (more) used.set(name, addQuantities(sum, more));
+    }
+  }
   return used;
 }
