@@ -1,5 +1,6 @@
 // Every controller by upstream's name. Not here yet: see README.md.
 import type { CreateController } from './context.ts';
+import { createCertificateApprover, createCertificateCleaner, createCertificateSigner } from './certificates/controller.ts';
 import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
 import { createCronJobController } from './cronjob/controller.ts';
 import { createDaemonSetController } from './daemonset/controller.ts';
@@ -47,6 +48,9 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'replicaset-controller': createReplicaSetController,
   'disruption-controller': createDisruptionController,
   'statefulset-controller': createStatefulSetController,
+  'certificatesigningrequest-signing-controller': createCertificateSigner,
+  'certificatesigningrequest-approving-controller': createCertificateApprover,
+  'certificatesigningrequest-cleaner-controller': createCertificateCleaner,
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,

@@ -14,6 +14,12 @@ export interface ControllersConfig {
   leaderElectRetryPeriodMs: number;
   /** Each controller writes as its own service account. */
   useServiceAccountCredentials: boolean;
+  /** PEM, of the CA that signs certificate signing requests; without it they are left to others. */
+  clusterSigning?: { cert: string; key: string };
+  /** The longest that a certificate signed here is good for. */
+  clusterSigningDurationMs: number;
+  /** PEM, of the key that signs tokens in Secrets of type service-account-token; '' leaves them alone. */
+  serviceAccountPrivateKey: string;
   /** PEM, published to every namespace; '' publishes nothing. */
   rootCa: string;
   allocateNodeCidrs: boolean;
@@ -38,6 +44,8 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   leaderElectRenewDeadlineMs: 10_000,
   leaderElectRetryPeriodMs: 2_000,
   useServiceAccountCredentials: true,
+  clusterSigningDurationMs: 365 * 86_400_000,
+  serviceAccountPrivateKey: '',
   rootCa: '',
   allocateNodeCidrs: true,
   clusterCidr: '',
@@ -61,6 +69,10 @@ export const flags = {
   'leader-elect': { kind: 'boolean', default: true, help: 'Run only while holding the lease kube-system/kube-controller-manager.' },
   'use-service-account-credentials': { kind: 'boolean', default: true, help: 'Each controller writes as its own service account.' },
   'root-ca-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'CA certificate to publish as ConfigMap kube-root-ca.crt in every namespace.' },
+  'cluster-signing-cert-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'CA certificate that certificate signing requests are signed with.' },
+  'cluster-signing-key-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'Its private key.' },
+  'cluster-signing-duration-ms': { kind: 'number', default: 365 * 86_400_000, min: 600_000, help: 'The longest that a certificate signed here is good for.' },
+  'service-account-private-key-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'Key that signs the tokens of Secrets of type kubernetes.io/service-account-token.' },
   'allocate-node-cidrs': { kind: 'boolean', default: true, help: 'Give each node a part of --cluster-cidr for its pods.' },
   'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: 'Addresses of all pods.' },
   'node-cidr-mask-size': { kind: 'number', default: 24, min: 8, max: 32, help: "Prefix length of a node's part." },
@@ -94,13 +106,19 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
   if (!values.kubeconfig) throw new UsageError('--kubeconfig is needed: the file that says how to reach the API server');
   const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
   const { readFile } = await import('node:fs/promises');
+  const text = async (path: string): Promise<string> => (path === '' ? '' : readFile(path, 'utf8'));
+  const { 'cluster-signing-cert-file': certFile, 'cluster-signing-key-file': keyFile } = values;
+  if ((certFile === '') !== (keyFile === '')) throw new UsageError('--cluster-signing-cert-file and --cluster-signing-key-file are given together or not at all');
   return {
     ...defaultConfig,
     client: { ...(await loadKubeconfig(values.kubeconfig)), userAgent: 'kube-controller-manager' },
     controllers: values.controllers,
     leaderElect: values['leader-elect'],
     useServiceAccountCredentials: values['use-service-account-credentials'],
-    rootCa: values['root-ca-file'] === '' ? '' : await readFile(values['root-ca-file'], 'utf8'),
+    ...(certFile === '' ? {} : { clusterSigning: { cert: await text(certFile), key: await text(keyFile) } }),
+    clusterSigningDurationMs: values['cluster-signing-duration-ms'],
+    serviceAccountPrivateKey: await text(values['service-account-private-key-file']),
+    rootCa: await text(values['root-ca-file']),
     allocateNodeCidrs: values['allocate-node-cidrs'],
     clusterCidr: values['cluster-cidr'],
     nodeCidrMaskSize: values['node-cidr-mask-size'],

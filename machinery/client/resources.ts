@@ -1,8 +1,8 @@
 // The built-in resources that components speak of, with the type of their objects.
 import type {
-  ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
+  CertificateSigningRequest, ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
   IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, VolumeAttributesClass,
+  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, SubjectAccessReview, VolumeAttributesClass,
 } from '../api/object.ts';
 import type { ResourceQuota } from '../api/quota/quota.ts';
 import type { Resource } from './types.ts';
@@ -46,5 +46,7 @@ export const priorityClasses = define<PriorityClass>('scheduling.k8s.io', 'v1', 
 export const storageClasses = define<StorageClass>('storage.k8s.io', 'v1', 'storageclasses', 'StorageClass', false);
 export const volumeAttributesClasses = define<VolumeAttributesClass>('storage.k8s.io', 'v1', 'volumeattributesclasses', 'VolumeAttributesClass', false);
 export const csiNodes = define<KubeObject>('storage.k8s.io', 'v1', 'csinodes', 'CSINode', false);
+export const certificateSigningRequests = define<CertificateSigningRequest>('certificates.k8s.io', 'v1', 'certificatesigningrequests', 'CertificateSigningRequest', false);
+export const subjectAccessReviews = define<SubjectAccessReview>('authorization.k8s.io', 'v1', 'subjectaccessreviews', 'SubjectAccessReview', false);
 export const clusterRoles = define<ClusterRole>('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', false);
 export const runtimeClasses = define<KubeObject>('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', false);
