@@ -225,14 +225,10 @@ function startComponents(
   component('controllers', on('controllers'), async (signal, onReady) => {
     const { run } = await import('../controllers/main.ts');
     const { defaultConfig } = await import('../controllers/config.ts');
-    const controllers = on('local-path') ? ['*'] : ['*', `-${localPathController}`];
-    await run({ ...defaultConfig, controllers, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
-      serviceAccountPrivateKey: credentials.tokens.privateKey, clusterCidr: config.clusterCidr, leaderElect: false }, signal, onReady);
-  });
-  component('local-path', on('local-path') && on('controllers'), async (signal, onReady) => {
-    await ensureLocalPath(admin, signal);
-    onReady();
-    await aborted(signal); // done; a task that ends would be started again
+    await run({
+      ...defaultConfig, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
+      serviceAccountPrivateKey: credentials.tokens.privateKey, clusterCidr: config.clusterCidr, leaderElect: false,
+    }, signal, onReady);
   });
   component('scheduler', on('scheduler'), async (signal, onReady) => {
     const { run } = await import('../scheduler/main.ts');
