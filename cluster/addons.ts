@@ -1,4 +1,6 @@
-// Objects that make the cluster usable beyond what the API server itself stores: the DNS Service and the rights of what serves it.
+// Objects that make the cluster usable beyond what the API server itself stores: the DNS Service and the rights of what serves it,
+// the default StorageClass and the rights of its provisioner.
+import { account, provisioner, storageClassName } from '#machinery/api/local-path.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { isAlreadyExists } from '#machinery/api/status.ts';
 import type { Client, Resource } from '#machinery/client/types.ts';
@@ -9,6 +11,8 @@ const serviceAccounts = resource('', 'v1', 'serviceaccounts', 'ServiceAccount', 
 const endpointSlices = resource('discovery.k8s.io', 'v1', 'endpointslices', 'EndpointSlice', true);
 const clusterRoles = resource('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', false);
 const clusterRoleBindings = resource('rbac.authorization.k8s.io', 'v1', 'clusterrolebindings', 'ClusterRoleBinding', false);
+
+const storageClasses = resource('storage.k8s.io', 'v1', 'storageclasses', 'StorageClass', false);
 
 const labels = { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' };
 const sliceName = 'kube-dns-proa';
@@ -58,5 +62,32 @@ export async function ensureDnsObjects(client: Client, clusterIp: string, signal
         ports: [{ name: 'dns', port: 53, protocol: 'UDP' }, { name: 'dns-tcp', port: 53, protocol: 'TCP' }, { name: 'metrics', port: 9153, protocol: 'TCP' }],
       },
     }),
+  ]);
+}
+
+/** StorageClass local-path, the default one, and the rights of its provisioner. Idempotent: what a person changed stays. */
+export async function ensureLocalPath(client: Client, signal: AbortSignal): Promise<void> {
+  const role = `system:controller:${account}`;
+  await Promise.all([
+    createOnce(client, storageClasses, '', {
+      apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass',
+      metadata: { name: storageClassName, annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' } },
+      provisioner, reclaimPolicy: 'Delete', volumeBindingMode: 'WaitForFirstConsumer', allowVolumeExpansion: true,
+    }, signal),
+    createOnce(client, clusterRoles, '', {
+      apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: role },
+      rules: [
+        { apiGroups: [''], resources: ['persistentvolumes'], verbs: ['create', 'update', 'patch', 'delete'] },
+        { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['update'] },
+        { apiGroups: [''], resources: ['persistentvolumeclaims/status'], verbs: ['patch'] },
+        { apiGroups: [''], resources: ['nodes'], verbs: ['patch'] },
+        { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch', 'update'] },
+      ],
+    }, signal),
+    createOnce(client, clusterRoleBindings, '', {
+      apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding', metadata: { name: role },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: 'kube-system' }],
+    }, signal),
   ]);
 }

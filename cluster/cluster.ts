@@ -12,8 +12,9 @@ import { createClient } from '#machinery/client/client.ts';
 import { configMaps, nodes, serviceAccounts } from '#machinery/client/resources.ts';
 import type { Client, ClientConfig } from '#machinery/client/types.ts';
 import type { KeyPair } from '#machinery/pki/pki.ts';
+import { controllerName as localPathController } from '#machinery/api/local-path.ts';
 import { addAddresses, removeAddresses } from './addresses.ts';
-import { ensureDnsObjects, publishDns } from './addons.ts';
+import { ensureDnsObjects, ensureLocalPath, publishDns } from './addons.ts';
 import { ensureCredentials } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { ensureEngine } from './engine.ts';
@@ -225,10 +226,16 @@ function startComponents(
   component('controllers', on('controllers'), async (signal, onReady) => {
     const { run } = await import('../controllers/main.ts');
     const { defaultConfig } = await import('../controllers/config.ts');
+    const controllers = on('local-path') ? ['*'] : ['*', `-${localPathController}`];
     await run({
-      ...defaultConfig, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
+      ...defaultConfig, controllers, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
       serviceAccountPrivateKey: credentials.tokens.privateKey, clusterCidr: config.clusterCidr, leaderElect: false,
     }, signal, onReady);
+  });
+  component('local-path', on('local-path') && on('controllers'), async (signal, onReady) => {
+    await ensureLocalPath(admin, signal);
+    onReady();
+    await aborted(signal); // done; a task that ends would be started again
   });
   component('scheduler', on('scheduler'), async (signal, onReady) => {
     const { run } = await import('../scheduler/main.ts');
@@ -285,6 +292,7 @@ async function kubeletConfig(config: ClusterConfig, name: string, address: strin
     clientCa,
     serving,
     rootDir: join(config.dataDir, 'kubelet', name),
+    ...(config.disable.has('local-path') ? {} : { localVolumesDir: join(resolve(config.dataDir), 'volumes') }),
     runtime: config.runtime,
     dockerHost: config.dockerHost,
     clusterId: readClusterId(config.dataDir),

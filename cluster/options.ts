@@ -7,7 +7,7 @@ import { optionFlags, readOptions } from '../apiserver/options.ts';
 import type { ApiserverOptions } from '../apiserver/options.ts';
 
 /** Components that --disable can leave out. */
-export const optionalComponents = ['scheduler', 'controllers', 'kubelet', 'proxy', 'dns'] as const;
+export const optionalComponents = ['scheduler', 'controllers', 'kubelet', 'proxy', 'dns', 'local-path'] as const;
 export type OptionalComponent = (typeof optionalComponents)[number];
 
 const isRoot = process.getuid?.() === 0;

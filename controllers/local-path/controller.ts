@@ -26,7 +26,9 @@ export function createLocalPathProvisioner({ informers, clientFor, recorderFor }
     if (type !== 'deleted' && (isAsked(object) || wantsMore(object))) queue.add(`claim:${keyOf(object)}`);
   });
   volumes.onChange(({ type, object }) => {
-    if (type !== 'deleted' && isOurs(object)) queue.add(`volume:${object.metadata.name}`);
+    if (!isOurs(object)) return;
+    if (type === 'deleted') queue.add(`removal:${object.metadata.annotations?.[nodeAnnotation]}/${object.metadata.name}`);
+    else queue.add(`volume:${object.metadata.name}`);
   });
   classes.onChange(({ type, object }) => { // a mistake in it may be mended
     if (type === 'deleted' || object.provisioner !== provisioner) return;

@@ -1,5 +1,6 @@
 // What a kubelet needs to know. Flags bear upstream's names; `cluster/` fills the same type without files.
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { UsageError, parseFlags, type FlagTable } from '#machinery/base/flags.ts';
 import type { ClientConfig } from '#machinery/client/types.ts';
 
@@ -16,6 +17,8 @@ export interface KubeletConfig {
   /** PEM; made at start, signed by itself, when absent. */
   serving?: { cert: string; key: string };
   rootDir: string;
+  /** Where volumes of StorageClass local-path live; without it this node has none. */
+  localVolumesDir?: string;
   runtime: 'docker' | 'hollow';
   /** unix:///var/run/docker.sock or tcp://…; the engine must be on this machine. */
   dockerHost: string;
@@ -70,6 +73,7 @@ export const kubeletFlags = {
   'tls-cert-file': { kind: 'string', placeholder: 'FILE', help: 'Serving certificate; self-made when absent.' },
   'tls-private-key-file': { kind: 'string', placeholder: 'FILE', help: 'Key of the serving certificate.' },
   'root-dir': { kind: 'string', default: defaults.rootDir, placeholder: 'DIR', help: "Where pods' files live." },
+  'local-volumes-dir': { kind: 'string', placeholder: 'DIR', help: 'Where volumes of StorageClass local-path live; none here when absent.' },
   'runtime': { kind: 'string', default: 'docker', oneOf: ['docker', 'hollow'], help: 'Run containers, or only pretend to.' },
   'docker-host': { kind: 'string', default: defaults.dockerHost, placeholder: 'URL', help: 'The Docker Engine on this machine.' },
   'cluster-id': { kind: 'string', default: defaults.clusterId, placeholder: 'ID', help: 'Tells apart clusters that share an engine.' },
@@ -101,6 +105,7 @@ export function configFromFlags(args: readonly string[], read: (file: string) =>
     ...(flags['tls-cert-file'] === undefined || flags['tls-private-key-file'] === undefined ? {}
       : { serving: { cert: read(flags['tls-cert-file']), key: read(flags['tls-private-key-file']) } }),
     rootDir: flags['root-dir'],
+    ...(flags['local-volumes-dir'] === undefined ? {} : { localVolumesDir: resolve(flags['local-volumes-dir']) }),
     runtime: flags.runtime === 'hollow' ? 'hollow' as const : 'docker' as const,
     dockerHost: flags['docker-host'],
     clusterId: flags['cluster-id'],

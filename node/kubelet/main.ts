@@ -9,7 +9,7 @@ import type { Node, Pod, Service } from '#machinery/api/object.ts';
 import { createClient } from '#machinery/client/client.ts';
 import { createInformer } from '#machinery/client/informer.ts';
 import { createRecorder } from '#machinery/client/recorder.ts';
-import { nodes, pods, services } from '#machinery/client/resources.ts';
+import { nodes, persistentVolumeClaims, persistentVolumes, pods, services } from '#machinery/client/resources.ts';
 import { readFileSync } from 'node:fs';
 import { runEntry } from '#machinery/base/entry.ts';
 import type { Entry } from '#machinery/base/entry.ts';
@@ -30,6 +30,7 @@ import { startServer } from './server/server.ts';
 import { createStatusWriter } from './status-writer.ts';
 import { mountShared, mountsBelow, unmountBelow } from './volumes/mounts.ts';
 import { proveMounts } from './volumes/prove-mounts.ts';
+import { runLocalPath } from './volumes/local-path.ts';
 import { createTokens } from './volumes/tokens.ts';
 import { createVolumes } from './volumes/volumes.ts';
 
@@ -127,7 +128,11 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     const context: KubeletContext = {
       config, client, runtime, recorder, log, probes,
       services: serviceInformer,
-      volumes: createVolumes(config.rootDir),
+      volumes: createVolumes(config.rootDir, {
+        reader: { claim: (namespace, name) => client.get(persistentVolumeClaims, namespace, name, stop), volume: (name) => client.get(persistentVolumes, '', name, stop) },
+        node: { name: config.nodeName, object: () => nodeInformer.get('', config.nodeName) },
+        ...(config.localVolumesDir === undefined ? {} : { localVolumesDir: config.localVolumesDir }),
+      }),
       tokens: createTokens(client, stop),
       images: createImages(runtime),
       references: createReferences(client, stop),
@@ -139,6 +144,11 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     const source = createPodSource(context, podInformer, () => nodeInformer.get('', config.nodeName));
     podSource = source;
     runtime.onChange((uid) => source.wake(uid));
+
+    const { localVolumesDir: folder } = config;
+    if (folder !== undefined) {
+      group.start('local volumes', (inner) => runLocalPath({ client, node: nodeInformer, nodeName: config.nodeName, folder, pretends: runtime.pretends, log }, inner));
+    }
 
     // The network follows the pod CIDR, which the controllers may give only later.
     let networkWork: Promise<void> = Promise.resolve();

@@ -2,6 +2,7 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, release, totalmem } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
+import { folderAnnotation } from '#machinery/api/local-path.ts';
 import { createBackoff } from '#machinery/base/backoff.ts';
 import { rfc3339, rfc3339Micro, sleep } from '#machinery/base/clock.ts';
 import type { Logger } from '#machinery/base/log.ts';
@@ -90,7 +91,7 @@ export function nodeObject(input: NodeInput, nowMs: number): Node {
   };
   return {
     apiVersion: 'v1', kind: 'Node',
-    metadata: { name: config.nodeName, labels, annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' } },
+    metadata: { name: config.nodeName, labels, annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true', ...(config.localVolumesDir === undefined ? {} : { [folderAnnotation]: config.localVolumesDir }) } },
     spec: config.registerTaints.length > 0 ? { taints: config.registerTaints as Taint[] } : {},
     status: nodeStatus(input, undefined, nowMs),
   };

@@ -154,7 +154,7 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
       return true;
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error;
-      podEvent(context, pod, 'Warning', 'FailedMount', `MountVolume.SetUp failed for volume "${error.volume}" : ${error.message}`);
+      podEvent(context, pod, 'Warning', error.event.reason, error.event.message);
       lastError = error.message;
       errorRow += 1;
       if (volumesAtMs !== 0) { // it runs already: the old files stay

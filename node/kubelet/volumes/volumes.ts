@@ -1,21 +1,26 @@
 // The volumes of a pod on this node: made before its containers, kept up to date while it runs, taken away at its end.
-import { chmod, chown, lstat, mkdir, open, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, open, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Container, Pod, Volume } from '#machinery/api/object.ts';
 import { quantityToNumber } from '#machinery/api/quantity.ts';
 import { allContainers, podUid } from '../container-spec.ts';
 import type { Mount } from '../runtime/runtime.ts';
 import { checkPath, writeAtomically } from './atomic-writer.ts';
+import { ClaimError, mountClaim, type ClaimInput, type MountedClaim } from './claims.ts';
+import { checkHostPath } from './host-path.ts';
 import { bind, mountTmpfs, mountsBelow, unmountBelow } from './mounts.ts';
 import { volumePayload, type PayloadInput } from './payload.ts';
 
-/** One volume could not be made; the text goes into FailedMount. */
+/** One volume could not be made. */
 export class VolumeError extends Error {
   override name = 'VolumeError';
   readonly volume: string;
+  /** What the pod's event says. */
+  readonly event: { readonly reason: string; readonly message: string };
   constructor(volume: string, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.volume = volume;
+    this.event = cause instanceof ClaimError ? { reason: cause.reason, message: cause.message } : { reason: 'FailedMount', message: `MountVolume.SetUp failed for volume "${volume}" : ${this.message}` };
   }
 }
 
@@ -34,32 +39,7 @@ export interface Volumes {
 const plugin = (volume: Volume): string | undefined =>
   volume.configMap ? 'configmap' : volume.secret ? 'secret' : volume.projected ? 'projected' : volume.downwardAPI ? 'downward-api' : volume.emptyDir ? 'empty-dir' : undefined;
 
-const hostPathTypes: Record<string, { what: string; fits: (kind: Awaited<ReturnType<typeof stat>>) => boolean }> = {
-  Directory: { what: 'a directory', fits: (kind) => kind.isDirectory() },
-  File: { what: 'a file', fits: (kind) => kind.isFile() },
-  Socket: { what: 'a socket file', fits: (kind) => kind.isSocket() },
-  CharDevice: { what: 'a character device', fits: (kind) => kind.isCharacterDevice() },
-  BlockDevice: { what: 'a block device', fits: (kind) => kind.isBlockDevice() },
-};
-
-async function checkHostPath(path: string, type: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (type === 'DirectoryOrCreate') {
-    if (!found) await mkdir(path, { recursive: true, mode: 0o755 });
-    else if (!found.isDirectory()) throw new Error(`hostPath type check failed: ${path} is not a directory`);
-    return;
-  }
-  if (type === 'FileOrCreate') {
-    if (!found) await writeFile(path, '', { mode: 0o644 });
-    else if (!found.isFile()) throw new Error(`hostPath type check failed: ${path} is not a file`);
-    return;
-  }
-  const rule = hostPathTypes[type];
-  if (type !== '' && !rule) throw new Error(`${type} is an invalid volume type`);
-  if (rule && !(found && rule.fits(found))) throw new Error(`hostPath type check failed: ${path} is not ${rule.what}`);
-}
-
-export function createVolumes(rootDir: string): Volumes {
+export function createVolumes(rootDir: string, claimInput?: ClaimInput): Volumes {
   const podDir = (uid: string): string => join(rootDir, 'pods', uid);
   // Secrets never touch a disk: one memory file system of the kubelet holds them all.
   const memoryDir = join(rootDir, 'memory');
@@ -71,8 +51,16 @@ export function createVolumes(rootDir: string): Volumes {
     memory = undefined;
     throw error;
   }));
+  // Where the claims of a pod are, by volume; found once, and kept while the pod is here.
+  const claims = new Map<string, Map<string, MountedClaim>>();
+  const usesClaim = (volume: Volume): boolean => volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined;
   const pathOf = (uid: string, volume: Volume): string => {
     if (volume.hostPath) return volume.hostPath.path;
+    if (usesClaim(volume)) {
+      const mounted = claims.get(uid)?.get(volume.name);
+      if (!mounted) throw new Error(`volume "${volume.name}" is not mounted yet`);
+      return mounted.path;
+    }
     const kind = plugin(volume);
     const inMemory = volume.secret !== undefined || volume.projected !== undefined;
     return inMemory ? join(memoryDir, uid, `kubernetes.io~${kind}`, volume.name) : join(podDir(uid), 'volumes', `kubernetes.io~${kind}`, volume.name);
@@ -105,6 +93,13 @@ export function createVolumes(rootDir: string): Volumes {
       let failure: VolumeError | undefined; // one volume's trouble keeps none of the others from being updated
       for (const volume of pod.spec?.volumes ?? []) {
         try {
+          if (usesClaim(volume)) {
+            const mounted = claims.get(uid) ?? new Map<string, MountedClaim>();
+            claims.set(uid, mounted);
+            if (!claimInput) throw new Error('claims are not supported by this node');
+            if (!mounted.has(volume.name)) mounted.set(volume.name, await mountClaim(pod, volume, claimInput));
+            continue;
+          }
           const path = pathOf(uid, volume);
           if (volume.emptyDir) await emptyDir(path, volume, pod);
           else if (volume.hostPath) await checkHostPath(path, volume.hostPath.type ?? '');
@@ -132,13 +127,13 @@ export function createVolumes(rootDir: string): Volumes {
         const volume = pod.spec?.volumes?.find(({ name }) => name === wanted.name);
         if (!volume) throw new Error(`cannot find volume "${wanted.name}" to mount into container "${container.name}"`);
         let source = pathOf(uid, volume);
-        const filesOnly = !volume.emptyDir && !volume.hostPath;
+        const filesOnly = !volume.emptyDir && !volume.hostPath && !usesClaim(volume);
         if (volume.hostPath && !(volume.hostPath.type) && !wanted.subPath && !wanted.subPathExpr && (await stat(source).catch(() => undefined)) === undefined) await mkdir(source, { recursive: true });
         const subPath = wanted.subPathExpr ? expand(wanted.subPathExpr) : wanted.subPath;
         if (wanted.subPathExpr && /\$\([^)]*\)/.test(subPath ?? '')) throw new Error(`missing value for ${JSON.stringify(wanted.subPathExpr)}`);
         if (subPath) source = await bindSubPath(source, subPath, join(podDir(uid), 'volume-subpaths', volume.name, container.name, String(index)), filesOnly);
         mounts.push({
-          source, target: wanted.mountPath.startsWith('/') ? wanted.mountPath : `/${wanted.mountPath}`, readOnly: wanted.readOnly === true || filesOnly,
+          source, target: wanted.mountPath.startsWith('/') ? wanted.mountPath : `/${wanted.mountPath}`, readOnly: wanted.readOnly === true || filesOnly || claims.get(uid)?.get(volume.name)?.readOnly === true,
           propagation: wanted.mountPropagation === 'Bidirectional' ? 'rshared' : wanted.mountPropagation === 'HostToContainer' ? 'rslave' : 'rprivate',
         });
       }
@@ -149,6 +144,7 @@ export function createVolumes(rootDir: string): Volumes {
       await unmountBelow(dir);
       await rm(dir, { recursive: true, force: true });
       await rm(join(memoryDir, uid), { recursive: true, force: true });
+      claims.delete(uid);
     },
     async uids() {
       return [...new Set([...await readdir(join(rootDir, 'pods')).catch(() => []), ...await readdir(memoryDir).catch(() => [])])];
