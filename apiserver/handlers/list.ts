@@ -215,7 +215,7 @@ export async function respondList(context: RequestState, response: ServerRespons
   }
   if (transform?.kind === 'PartialObjectMetadata') throw notAcceptable(`you requested PartialObjectMetadata, but the requested object is a list (${goType(row.group, row.listKind)})`);
   if (transform) {
-    const partial = items.map(({ object }) => partialJson(object, transform.version)).join(',');
+    const partial = items.map((item) => partialJson(item, transform.version)).join(',');
     return respond(context, response, form, 200, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/${transform.version}","metadata":${JSON.stringify(meta)},"items":[${partial}]}`);
   }
   if (context.audit?.wantsResponse) context.audit.responseObject(JSON.stringify({ kind: row.listKind, apiVersion: served.apiVersion, metadata: meta, items: items.map(({ object }) => object) }));

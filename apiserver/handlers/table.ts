@@ -2,6 +2,7 @@
 import type { KubeObject, ListMeta } from '#machinery/api/object.ts';
 import { badRequest, notAcceptable } from '#machinery/api/status.ts';
 import { goType } from '../decoding/go-names.ts';
+import { metadataText } from '../storage/json-text.ts';
 import type { Column, ResourceRow } from '../resources/resource.ts';
 import type { Transform } from './negotiate.ts';
 
@@ -29,15 +30,16 @@ export function tableJson(row: ResourceRow, items: readonly Item[], version: Tra
   const cells = strategy.cells ?? ((object: Readonly<KubeObject>) => [object.metadata?.name ?? '', object.metadata?.creationTimestamp ?? null]);
   const definitions = strategy.cells ? strategy.columns ?? [] : defaultColumns;
   const rows = items.map((item) => {
-    const shown = include === 'None' ? 'null' : include === 'Object' ? item.bytes?.toString() ?? JSON.stringify(item.object) : partialJson(item.object, version);
+    const shown = include === 'None' ? 'null' : include === 'Object' ? item.bytes?.toString() ?? JSON.stringify(item.object) : partialJson(item, version);
     const conditions = strategy.rowConditions?.(item.object) ?? [];
     return `{"cells":${JSON.stringify(cells(item.object, now))},${conditions.length > 0 ? `"conditions":${JSON.stringify(conditions)},` : ''}"object":${shown}}`;
   });
   return `{"kind":"Table","apiVersion":"meta.k8s.io/${version}","metadata":${JSON.stringify(list)},"columnDefinitions":${columns ? JSON.stringify(definitions) : 'null'},"rows":[${rows.join(',')}]}`;
 }
 
-export function partialJson({ metadata }: Readonly<KubeObject>, version: Transform['version']): string {
-  return `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/${version}","metadata":${JSON.stringify(metadata ?? {})}}`;
+export function partialJson({ object, bytes }: Item, version: Transform['version']): string {
+  const metadata = (bytes && metadataText(object, bytes)) ?? JSON.stringify(object.metadata ?? {});
+  return `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/${version}","metadata":${metadata}}`;
 }
 
 /** One object in the form that was asked for. */
@@ -45,7 +47,7 @@ export function objectJson(row: ResourceRow, item: Item, transform: Transform | 
   if (!transform) return item.bytes ?? JSON.stringify(item.object);
   const { kind, version } = transform;
   if (kind === 'Table') return tableJson(row, [item], version, includeObject(query), listMetaOf(item), now);
-  if (kind === 'PartialObjectMetadata') return partialJson(item.object, version);
+  if (kind === 'PartialObjectMetadata') return partialJson(item, version);
   throw notAcceptable(`you requested PartialObjectMetadataList, but the requested object is not a list (${goType(row.group, row.kind)})`);
 }
 

@@ -88,7 +88,7 @@ function jsonEncoder(form: OutputForm, served: Served, query: URLSearchParams): 
       first = false;
       return text;
     };
-  } else shape = (item) => partialJson(item.object, transform.version);
+  } else shape = (item) => partialJson(item, transform.version);
   const make = (type: EventType, item: CachedObject): Buffer => frame(type, Buffer.from(shape(item)));
   return {
     batches: undefined,
