@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { startTestServer } from '../testing.ts';
 import type { Answer, TestServer } from '../testing.ts';
+import type { Storage } from '../storage/storage.ts';
 
 const ready = { hard: { pods: '3', 'requests.cpu': '1', services: '2', 'services.nodeports': '1', 'count/replicasets.apps': '1', configmaps: '2', 'requests.storage': '10Gi', 'gold.storageclass.storage.k8s.io/persistentvolumeclaims': '1' } };
 interface Quota { metadata: { name: string; resourceVersion: string }; status: { hard: Record<string, string>; used: Record<string, string> } }
@@ -8,7 +9,13 @@ interface Quota { metadata: { name: string; resourceVersion: string }; status: {
 describe('ResourceQuota and LimitRanger in a server', () => {
   let server: TestServer;
   let spaces = 0;
-  before(async () => { server = await startTestServer(); });
+  let store: Storage;
+  before(async () => {
+    server = await startTestServer({}, (storage) => {
+      store = storage;
+      return storage;
+    });
+  });
   after(() => server.stop());
 
   async function must(method: string, path: string, body?: unknown): Promise<Answer> {
@@ -56,6 +63,26 @@ describe('ResourceQuota and LimitRanger in a server', () => {
       .to.deep.equal(new Set(['403 pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=7, limited: pods=7']));
     expect(await usedOf(path)).to.deep.equal({ pods: '7' });
     expect(await usedOf(path, 'cpu')).to.deep.equal({ 'requests.cpu': '7' });
+  });
+  it('never gives out more than there is through two servers on one store', async () => {
+    const path = await space();
+    // The first server closes the store; its own, which it does not use, the second.
+    const other = await startTestServer({}, (own) => new Proxy(store, {
+      get(target, name: keyof Storage) {
+        const member = name === 'close' ? own.close.bind(own) : target[name];
+        return typeof member === 'function' ? member.bind(target) as unknown : member;
+      },
+    }));
+    try {
+      await quota(path, 'q', { hard: { configmaps: '10' } });
+      const answers = await Promise.all(Array.from({ length: 24 }, (_, index) => (index % 2 ? other : server).call('POST', `${path}/configmaps`, { body: { metadata: { name: `m${index}` } } })));
+      const counts = Map.groupBy(answers, ({ status }) => status);
+      const { items } = (await must('GET', `${path}/configmaps`)).body as { items: unknown[] };
+      expect([counts.get(201)?.length, items.length, await usedOf(path)]).to.deep.equal([10, 10, { configmaps: '10' }]);
+      expect(say(counts.get(403)![0]!)).to.match(/exceeded quota: q, requested: configmaps=1, used: configmaps=10, limited: configmaps=10$/);
+    } finally {
+      await other.stop();
+    }
   });
   it('does not refuse what is not counted, nor without quotas; refuses until the quota has been counted', async () => {
     const path = await space();
