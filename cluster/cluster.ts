@@ -9,13 +9,13 @@ import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { isNotFound } from '#machinery/api/status.ts';
 import { createClient } from '#machinery/client/client.ts';
-import { configMaps, nodes, serviceAccounts } from '#machinery/client/resources.ts';
+import { configMaps, nodes, pods, serviceAccounts } from '#machinery/client/resources.ts';
 import type { Client, ClientConfig } from '#machinery/client/types.ts';
 import type { KeyPair } from '#machinery/pki/pki.ts';
 import { controllerName as localPathController } from '#machinery/api/local-path.ts';
 import { addAddresses, removeAddresses } from './addresses.ts';
 import { ensureDnsObjects, ensureLocalPath, publishDns } from './addons.ts';
-import { ensureCredentials } from './credentials.ts';
+import { ensureCredentials, forgetNode, formerNodes } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { ensureEngine } from './engine.ts';
 import { formatKubeconfig, writeKubeconfig } from './kubeconfig.ts';
@@ -227,10 +227,8 @@ function startComponents(
     const { run } = await import('../controllers/main.ts');
     const { defaultConfig } = await import('../controllers/config.ts');
     const controllers = on('local-path') ? ['*'] : ['*', `-${localPathController}`];
-    await run({
-      ...defaultConfig, controllers, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
-      serviceAccountPrivateKey: credentials.tokens.privateKey, clusterCidr: config.clusterCidr, leaderElect: false,
-    }, signal, onReady);
+    await run({ ...defaultConfig, controllers, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
+      serviceAccountPrivateKey: credentials.tokens.privateKey, clusterCidr: config.clusterCidr, leaderElect: false }, signal, onReady);
   });
   component('local-path', on('local-path') && on('controllers'), async (signal, onReady) => {
     await ensureLocalPath(admin, signal);
@@ -242,6 +240,23 @@ function startComponents(
     const { defaultConfig } = await import('../scheduler/config.ts');
     await run({ ...defaultConfig, client: clientConfig(url, ca, credentials.scheduler, 'kube-scheduler'), leaderElect: false }, signal, onReady);
   });
+  const gone = on('kubelet') && config.nodes.length > 0 ? formerNodes(config.dataDir, config.nodes.map(({ name }) => name)) : [];
+  for (const name of gone) {
+    later(`removal of node ${name}`, true, async (signal) => {
+      const { removeAllPods } = await import('../node/kubelet/main.ts');
+      await removeAllPods(await kubeletConfig(config, name, '', 0, clientConfig(url, ca, credentials.admin, 'proa'), '', { cert: '', key: '' }, ''), signal);
+      const unlessGone = (error: unknown): void => {
+        if (!isNotFound(error)) throw error;
+      };
+      // Their containers are gone; the pod garbage collector would look at them for 40 s before it deletes them.
+      const { items } = await admin.list(pods, '', { fieldSelector: `spec.nodeName=${name}` }, signal);
+      await Promise.all(items.map(({ metadata }) => admin.delete(pods, metadata.namespace ?? '', metadata.name ?? '', { gracePeriodSeconds: 0 }, signal).catch(unlessGone)));
+      await admin.delete(nodes, '', name, {}, signal).catch(unlessGone);
+      forgetNode(config.dataDir, name);
+      log.info('removed a node that is no longer asked for', { node: name });
+      await aborted(signal); // done; a task that ends would be started again
+    });
+  }
   config.nodes.forEach(({ name, address }, index) => {
     const pairs = credentials.nodes.get(name);
     if (!pairs) throw new Error(`no credentials for node ${name}`);
@@ -253,10 +268,8 @@ function startComponents(
   later('proxy', on('proxy') && docker && config.nodes.length > 0, async (signal) => {
     const { run } = await import('../node/proxy/main.ts');
     const { defaultConfig } = await import('../node/proxy/config.ts');
-    const [node] = config.nodes;
-    if (!node) return;
     await run({
-      ...defaultConfig, client: clientConfig(url, ca, credentials.proxy, 'kube-proxy'), nodeName: node.name, nodeIp: node.address,
+      ...defaultConfig, client: clientConfig(url, ca, credentials.proxy, 'kube-proxy'), nodes: config.nodes.map(({ name, address }) => ({ name, ip: address })),
       clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr,
     }, signal);
   });
@@ -297,6 +310,7 @@ async function kubeletConfig(config: ClusterConfig, name: string, address: strin
     dockerHost: config.dockerHost,
     clusterId: readClusterId(config.dataDir),
     bridgeName: `cbr${index}`, // kubenet's name
+    ...(config.nodes.length > 1 ? { hostPortIp: address } : {}),
     clusterCidr: config.clusterCidr,
     clusterDomain: config.clusterDomain,
   };
@@ -333,9 +347,9 @@ async function removePods(config: ClusterConfig, client: ClientConfig, clusterId
   const bounded = AbortSignal.timeout(120_000);
   const { removeAllPods } = await import('../node/kubelet/main.ts');
   const { cleanup } = await import('../node/proxy/main.ts');
-  for (const [index, { name, address }] of config.nodes.entries()) {
+  await Promise.all(config.nodes.map(async ({ name, address }, index) => {
     const kubelet = await kubeletConfig(config, name, address, index, client, '', { cert: '', key: '' }, '');
     await removeAllPods({ ...kubelet, clusterId }, bounded);
-  }
+  }));
   await cleanup(bounded);
 }

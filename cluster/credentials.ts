@@ -1,7 +1,7 @@
 // The cluster's keys and certificates in <data-dir>/pki: made at the first start, read at every other one, issued anew when
 // they near their end or when the names they must carry have changed.
 import { X509Certificate, createPublicKey } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { CertificateRequest, KeyPair } from '#machinery/pki/pki.ts';
 
 export interface Credentials {
@@ -22,6 +22,17 @@ export interface Credentials {
 export interface CredentialNeeds {
   servingNames: { dnsNames: string[]; ips: string[] };
   nodes: { name: string; address: string }[];
+}
+
+/** Nodes that have credentials here and are none of `names`: an earlier start was asked for more. */
+export function formerNodes(dataDir: string, names: readonly string[]): string[] {
+  const files = new Set(readdirSync(`${dataDir}/pki`));
+  return [...files].flatMap((file) => /^node-(.+)-serving\.crt$/.exec(file)?.[1] ?? []).filter((name) => files.has(`node-${name}.crt`) && !names.includes(name));
+}
+
+/** Removes a node's credentials. Idempotent. */
+export function forgetNode(dataDir: string, name: string): void {
+  for (const file of [`node-${name}`, `node-${name}-serving`]) for (const ending of ['key', 'crt']) rmSync(`${dataDir}/pki/${file}.${ending}`, { force: true });
 }
 
 const renewBeforeMs = 30 * 86_400_000;

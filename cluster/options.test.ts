@@ -13,6 +13,13 @@ describe('cluster options', () => {
     expect(config.nodes.map((node) => node.address)).to.deep.equal(['10.41.0.2']);
   });
 
+  it('gives each Docker node a name and an address of its own', () => {
+    const { nodes } = resolve(optionsFromFlags(parseFlags(serverFlags, ['--nodes', '3'])));
+    expect(nodes.map(({ address }) => address)).to.deep.equal(['10.41.0.2', '10.41.0.3', '10.41.0.4']);
+    const [first] = nodes;
+    expect(nodes.map(({ name }) => name)).to.deep.equal([first?.name, `${first?.name}-2`, `${first?.name}-3`]);
+  });
+
   it('--etcd-servers implies etcd and takes several', () => {
     const config = resolve(optionsFromFlags(parseFlags(serverFlags, ['--etcd-servers', 'http://127.0.0.1:1,http://127.0.0.1:2'])));
     expect(config.storage).to.deep.equal({ engine: 'etcd', servers: ['http://127.0.0.1:1', 'http://127.0.0.1:2'], prefix: '/registry' });
@@ -25,7 +32,8 @@ describe('cluster options', () => {
     [['--https-port'], /--https-port needs a value/],
     [['--nonsense'], /unknown flag --nonsense/],
     [['stray'], /unexpected argument "stray"/],
-    [['--nodes', '2'], /--runtime hollow/],
+    [['--nodes', '2', '--cluster-cidr', '10.42.0.0/24'], /--nodes 2 do not fit/],
+    [['--nodes', '6', '--node-cidr', '10.41.0.0/29'], /--nodes 6 do not fit/],
     [['--nodes', '-1'], /--nodes/],
     [['--cluster-cidr', '10.42.0.0'], /takes an IPv4 range/],
     [['--cluster-cidr', '10.43.0.0/16'], /overlap/],

@@ -23,7 +23,7 @@ export const serverFlags = {
   'datastore': { kind: 'string', default: 'sqlite', oneOf: ['sqlite', 'etcd'], help: 'Embedded sqlite, or etcd with --etcd-servers.' },
   'etcd-servers': { kind: 'list', placeholder: 'URL,…', help: 'External etcd; implies --datastore etcd.' },
   'etcd-prefix': { kind: 'string', placeholder: 'PREFIX', default: '/registry', help: 'Prefix of all keys in etcd.' },
-  'nodes': { kind: 'number', placeholder: 'N', default: 1, min: 0, max: 1000, help: 'How many nodes; more than one with --runtime hollow only, for now.' },
+  'nodes': { kind: 'number', placeholder: 'N', default: 1, min: 0, max: 1000, help: 'How many nodes. With Docker they share the machine and its engine: each has its own kubelet, address, pod network. Started with fewer, the Node objects beyond that and their containers are removed.' },
   'runtime': { kind: 'string', default: 'docker', oneOf: ['docker', 'hollow'], help: 'Real containers on Docker Engine, or nodes that only pretend to run them.' },
   'docker-host': { kind: 'string', placeholder: 'unix://PATH', default: process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock', help: 'The Docker Engine; it must be on this machine and run as root.' },
   'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '10.42.0.0/16', help: 'Addresses of pods.' },
@@ -110,7 +110,6 @@ export function optionsFromFlags(flags: ServerFlags): ClusterOptions {
 export function resolveConfig(options: ClusterOptions, dataDir: string, temporary: boolean): ClusterConfig {
   const runtime = options.runtime ?? 'hollow';
   const count = options.nodes ?? 1;
-  if (runtime === 'docker' && count > 1) throw new UsageError('--nodes above 1 works with --runtime hollow only, for now');
   const clusterCidr = checkCidr('cluster-cidr', options.clusterCidr ?? '10.42.0.0/16', 24);
   const serviceCidr = checkCidr('service-cidr', options.serviceCidr ?? '10.43.0.0/16', 28);
   const nodeCidr = checkCidr('node-cidr', options.nodeCidr ?? '10.41.0.0/24', 30);
@@ -118,6 +117,10 @@ export function resolveConfig(options: ClusterOptions, dataDir: string, temporar
     ['cluster-cidr', clusterCidr, 'service-cidr', serviceCidr], ['cluster-cidr', clusterCidr, 'node-cidr', nodeCidr], ['service-cidr', serviceCidr, 'node-cidr', nodeCidr],
   ] as const) {
     if (overlap(left, right)) throw new UsageError(`--${a} ${left} and --${b} ${right} overlap; choose ranges that do not meet`);
+  }
+  // Each node takes a /24 of the pods' addresses and, beside the API server's, one of the nodes'.
+  if (runtime === 'docker' && count > Math.min(2 ** (24 - prefixLength(clusterCidr)), 2 ** (32 - prefixLength(nodeCidr)) - 3)) {
+    throw new UsageError(`--nodes ${count} do not fit into --cluster-cidr ${clusterCidr} (a /24 each) and --node-cidr ${nodeCidr} (an address each); choose larger ranges or fewer nodes`);
   }
   const bindAddress = options.bindAddress ?? '127.0.0.1';
   if (isIP(bindAddress) === 0) throw new UsageError(`--bind-address takes an IP address, not "${bindAddress}"`);
@@ -177,6 +180,8 @@ function checkCidr(flag: string, text: string, longest: number): string {
 const toNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 const toAddress = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
 const network = ({ base, bits }: { base: number; bits: number }): number => base - (base % 2 ** (32 - bits));
+
+const prefixLength = (cidr: string): number => Number(cidr.split('/')[1]);
 
 /** The n-th address of a range: nthAddress('10.43.0.0/16', 10) is 10.43.0.10. */
 export function nthAddress(cidr: string, n: number): string {

@@ -12,6 +12,8 @@ export interface KubeletConfig {
   port: number;
   /** Defaults to the node IP. */
   listenAddress?: string;
+  /** Where hostPorts answer that name no address; all of the machine's when absent. Nodes that share a machine take their own. */
+  hostPortIp?: string;
   /** PEM: certificates signed by it may use the kubelet's API. Without it nobody may. */
   clientCa?: string;
   /** PEM; made at start, signed by itself, when absent. */

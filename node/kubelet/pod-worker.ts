@@ -224,6 +224,7 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
     }
   }
 
+  const hostPortIp = (wanted: string | undefined): string => (wanted && wanted !== '0.0.0.0' ? wanted : context.config.hostPortIp ?? wanted ?? '');
   async function makeSandbox(attempt: number): Promise<SandboxState> {
     const { kernel } = podHostname(pod, context.config.clusterDomain);
     if (!runtime.pretends) await writePodFiles(kernel);
@@ -231,7 +232,7 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
     const created = await runtime.createSandbox({
       pod: { name, namespace, uid }, attempt, hostname: kernel, hostNetwork: isHostNetwork(pod), hostPid: pod.spec?.hostPID === true, hostIpc: pod.spec?.hostIPC === true,
       ports: isHostNetwork(pod) ? [] : [...pod.spec?.containers ?? [], ...initContainers(pod).filter(isSidecar)].flatMap((container) => (container.ports ?? []).flatMap((port) => (port.hostPort
-        ? [{ protocol: (port.protocol ?? 'TCP') as 'TCP', hostPort: port.hostPort, containerPort: port.containerPort, hostIp: port.hostIP ?? '' }] : []))),
+        ? [{ protocol: (port.protocol ?? 'TCP') as 'TCP', hostPort: port.hostPort, containerPort: port.containerPort, hostIp: hostPortIp(port.hostIP) }] : []))),
       sysctls: Object.fromEntries((pod.spec?.securityContext?.sysctls ?? []).map((sysctl) => [sysctl.name.replaceAll('/', '.'), sysctl.value])),
       labels, annotations,
     }, syncSignal);

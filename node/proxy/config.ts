@@ -6,8 +6,8 @@ import type { ClientConfig } from '#machinery/client/types.ts';
 
 export interface ProxyConfig {
   client: ClientConfig;
-  nodeName: string;
-  nodeIp: string;
+  /** This machine's: one, or several virtual ones that share the network namespace. The first one's address is the machine's own towards Services. */
+  nodes: readonly { name: string; ip: string }[];
   /** Pods' addresses; traffic from elsewhere to a cluster IP is masqueraded. */
   clusterCidr: string;
   /** A route is added for it where none covers it. */
@@ -23,7 +23,7 @@ export interface ProxyConfig {
   netns?: string;
 }
 
-export const defaultConfig: Omit<ProxyConfig, 'client' | 'nodeName' | 'nodeIp'> = {
+export const defaultConfig: Omit<ProxyConfig, 'client' | 'nodes'> = {
   clusterCidr: '',
   serviceCidr: '',
   masqueradeAll: false,
@@ -54,8 +54,7 @@ export async function readConfig(args: readonly string[]): Promise<ProxyConfig> 
   return {
     ...defaultConfig,
     client: { userAgent: 'kube-proxy', ...(await loadKubeconfig(values.kubeconfig)) },
-    nodeName: (values['hostname-override'] ?? hostname()).toLowerCase(),
-    nodeIp: values['node-ip'],
+    nodes: [{ name: (values['hostname-override'] ?? hostname()).toLowerCase(), ip: values['node-ip'] }],
     clusterCidr: values['cluster-cidr'],
     serviceCidr: values['service-cidr'],
     masqueradeAll: values['masquerade-all'],

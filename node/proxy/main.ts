@@ -12,7 +12,7 @@ import { RuleWriter } from './apply.ts';
 import { flags, readConfig, type ProxyConfig } from './config.ts';
 import { createHost } from './host.ts';
 import { buildRules } from './rules.ts';
-import { servicePorts, type ServicePort } from './services.ts';
+import { servicePorts, type ProxyNode, type ServicePort } from './services.ts';
 
 const log = createLogger('proxy');
 
@@ -30,7 +30,7 @@ export async function run(config: ProxyConfig, signal: AbortSignal, onReady?: ()
 export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'>, signal: AbortSignal, onReady?: () => void): Promise<void> {
   const serviceInformer = createInformer(client, services, { labelSelector: '!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name' });
   const sliceInformer = createInformer(client, endpointSlices, { labelSelector: '!service.kubernetes.io/headless,kubernetes.io/service-name' });
-  const nodeInformer = createInformer(client, nodes, { fieldSelector: `metadata.name=${config.nodeName}` });
+  const nodeInformer = createInformer(client, nodes, config.nodes.length === 1 ? { fieldSelector: `metadata.name=${config.nodes[0]?.name ?? ''}` } : {});
   const writer = new RuleWriter('IPv4', config.netns);
   const host = createHost(config.netns);
   let wanted = true;
@@ -41,17 +41,19 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
   };
   serviceInformer.onChange(changed);
   sliceInformer.onChange(changed);
-  let zone: string | undefined;
-  nodeInformer.onChange(({ object }) => {
-    const now = object.metadata.name === config.nodeName ? object.metadata.labels?.['topology.kubernetes.io/zone'] : zone;
-    if (now !== zone) changed();
-    zone = now;
+  let proxied: ProxyNode[] = config.nodes.map(({ name, ip }) => ({ name, ip }));
+  nodeInformer.onChange(({ object: { metadata, spec } }) => {
+    const before = proxied.find(({ name }) => name === metadata.name);
+    const zone = metadata.labels?.['topology.kubernetes.io/zone'];
+    if (!before || (before.zone === zone && before.podCidr === spec?.podCIDR)) return;
+    proxied = proxied.map((node) => (node === before ? { ...node, zone, podCidr: spec?.podCIDR } : node));
+    changed();
   });
 
   const group = createTaskGroup(signal);
   for (const informer of [serviceInformer, sliceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (own) => informer.run(own));
   group.start('rules', async (own) => {
-    await Promise.all([serviceInformer.waitForSync(own), sliceInformer.waitForSync(own), host.prepare(config, own)]);
+    await Promise.all([serviceInformer.waitForSync(own), sliceInformer.waitForSync(own), host.prepare({ ...config, nodeIp: config.nodes[0]?.ip ?? '' }, own)]);
     let applied: ServicePort[] = [];
     let ready = false;
     // Looks soon and then more and more seldom: while a machine starts, others write rules too.
@@ -62,9 +64,9 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
       if (wanted) {
         wanted = false;
         const startedAt = Date.now();
-        const ports = servicePorts(serviceInformer.list(), sliceInformer.list(), config.nodeName, 'IPv4');
+        const ports = servicePorts(serviceInformer.list(), sliceInformer.list(), 'IPv4');
         try {
-          const chains = await writer.apply(buildRules({ ...config, family: 'IPv4', ports, zone, randomFully: true }), own);
+          const chains = await writer.apply(buildRules({ ...config, nodes: proxied, family: 'IPv4', ports, randomFully: true }), own);
           const tookMs = Date.now() - startedAt;
           if (chains > 0) log.info('rules written', { chains, services: ports.length, tookMs });
           await host.forgetFlows(applied, ports, own);

@@ -139,7 +139,7 @@ describe(`proxy in a network namespace${reason === undefined ? '' : ` (skipped: 
     fake.put('endpointslices', makeSlice('local', [pods[1].ip]));
     fake.put('services', makeService('remote', '10.43.0.25', { internalTrafficPolicy: 'Local' }));
     fake.put('endpointslices', makeSlice('remote', [pods[1].ip], 'elsewhere'));
-    const config = { ...defaultConfig, nodeName: 'here', nodeIp, clusterCidr: '10.42.0.0/16', serviceCidr: '10.43.0.0/16', syncPeriodMs: 300, netns: nodeNs };
+    const config = { ...defaultConfig, nodes: [{ name: 'here', ip: nodeIp }], clusterCidr: '10.42.0.0/16', serviceCidr: '10.43.0.0/16', syncPeriodMs: 300, netns: nodeNs };
     const ready = Promise.withResolvers<void>();
     running = runWith(fake.client, config, stop.signal, ready.resolve);
     await Promise.race([ready.promise, running]);

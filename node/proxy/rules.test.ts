@@ -9,9 +9,9 @@ interface Golden { services: Service[]; slices: EndpointSlice[]; zone?: string }
 const folder = new URL('testdata/', import.meta.url);
 const readGolden = (name: string): Golden => JSON.parse(readFileSync(new URL(`${name}.input.json`, folder), 'utf8')) as Golden; // our own files
 function rulesOf({ services, slices, zone }: Golden, more: Partial<RulesInput> = {}): RuleSet {
-  const ports = servicePorts(services, slices, 'here', 'IPv4');
+  const ports = servicePorts(services, slices, 'IPv4');
   return buildRules({
-    family: 'IPv4', ports, nodeName: 'here', nodeIp: '10.41.0.2', zone, clusterCidr: '10.42.0.0/16', masqueradeAll: false,
+    family: 'IPv4', ports, nodes: [{ name: 'here', ip: '10.41.0.2', zone }], clusterCidr: '10.42.0.0/16', masqueradeAll: false,
     localhostNodePorts: true, randomFully: true, ...more,
   });
 }
@@ -27,6 +27,14 @@ describe('buildRules()', () => {
       expect(text).to.equal(readFileSync(file, 'utf8'));
     });
   }
+  it('asks where the client is when several nodes are one machine', () => {
+    const golden = readGolden('local-policies');
+    const nodes = [{ name: 'here', ip: '10.41.0.2', podCidr: '10.42.0.0/24' }, { name: 'elsewhere', ip: '10.41.0.3', podCidr: '10.42.1.0/24' }, { name: 'empty', ip: '10.41.0.4', podCidr: '10.42.2.0/24' }];
+    const { text } = restoreText(rulesOf(golden, { nodes }), { written: undefined });
+    const file = new URL('local-policies.three-nodes.output.txt', folder);
+    if (process.env.UPDATE_GOLDEN === '1') writeFileSync(file, text);
+    expect(text).to.equal(readFileSync(file, 'utf8'));
+  });
   it('jumps only to chains that it also writes', () => {
     for (const name of names) {
       const { filter, nat } = rulesOf(readGolden(name));
@@ -68,10 +76,10 @@ describe('buildRules()', () => {
   it('skips endpoints without a port number and protocols it does not know', () => {
     const golden = readGolden('cluster-ip');
     const slices = golden.slices.map((slice) => ({ ...slice, ports: [{ name: 'http' }] }));
-    expect(servicePorts(golden.services, slices, 'here', 'IPv4').every(({ endpoints }) => endpoints.length === 0)).to.equal(true);
+    expect(servicePorts(golden.services, slices, 'IPv4').every(({ endpoints }) => endpoints.length === 0)).to.equal(true);
     const [service] = golden.services;
     const odd = { ...service, spec: { ...service?.spec, ports: [{ port: 1, protocol: 'QUIC' }] } } as Service;
-    expect(servicePorts([odd], [], 'here', 'IPv4')).to.deep.equal([]);
+    expect(servicePorts([odd], [], 'IPv4')).to.deep.equal([]);
   });
 });
 

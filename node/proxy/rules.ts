@@ -1,7 +1,7 @@
 // Services -> iptables chains, and chains -> the text that iptables-restore takes. Pure; upstream's chains, rules and comments
 // (pkg/proxy/iptables/proxier.go), so that tools that know those understand ours.
 import { BlockList, isIPv6 } from 'node:net';
-import { categorize, chainName, isExternal, type Family, type ProxyEndpoint, type ServicePort } from './services.ts';
+import { categorize, chainName, isExternal, type Choice, type Family, type ProxyEndpoint, type ProxyNode, type ServicePort } from './services.ts';
 
 export type Table = 'filter' | 'nat';
 /** Chain -> its rules without `-A CHAIN`, in order. */
@@ -11,9 +11,8 @@ export interface RuleSet { filter: Chains; nat: Chains }
 export interface RulesInput {
   family: Family;
   ports: readonly ServicePort[];
-  nodeName: string;
-  nodeIp: string;
-  zone?: string;
+  /** One, or the virtual nodes of one machine: who is local then depends on where the client is. */
+  nodes: readonly ProxyNode[];
   /** Traffic from here is pods' own; anything else that comes for a cluster IP is masqueraded. Empty: nothing is known to be local. */
   clusterCidr: string;
   masqueradeAll: boolean;
@@ -104,9 +103,11 @@ function add(chains: Chains, chain: string, rule: string): void {
 
 function addPort({ filter, nat }: RuleSet, port: ServicePort, input: RulesInput, withComments: boolean): void {
   const { name, protocol } = port;
-  const { cluster, local, reachable, any } = categorize(port, input.nodeName, input.zone);
-  const internal = any && (!port.internalLocal || local.length > 0);
-  const external = any && (!port.externalLocal || local.length > 0);
+  const { cluster, local, reachable, any } = categorize(port, input.nodes);
+  const internal = any && (!port.internalLocal || local.shared.length > 0);
+  const external = any && (!port.externalLocal || local.shared.length > 0);
+  const withoutLocal = local.byNode.filter((choice) => choice.endpoints.length === 0).map(({ node }) => node);
+  const refusesAt = (ip: string): boolean => !external || (port.externalLocal && withoutLocal.some((node) => node.ip === ip));
   const internalChain = chainName(port.internalLocal ? 'SVL' : 'SVC', port);
   const clusterChain = chainName('SVC', port);
   const externalChain = chainName('EXT', port);
@@ -118,18 +119,20 @@ function addPort({ filter, nat }: RuleSet, port: ServicePort, input: RulesInput,
 
   if (internal) add(nat, 'KUBE-SERVICES', `${say(`${name} cluster IP`)} ${to(port.clusterIp)} -j ${internalChain}`);
   else refuse('KUBE-SERVICES', to(port.clusterIp));
+  if (internal && port.internalLocal) for (const { podCidr } of withoutLocal) if (podCidr) refuse('KUBE-SERVICES', `-s ${podCidr} ${to(port.clusterIp)}`);
   for (const ip of port.externalIps) {
     if (any) add(nat, 'KUBE-SERVICES', `${say(`${name} external IP`)} ${to(ip)} -j ${externalChain}`);
-    if (!external) refuse('KUBE-EXTERNAL-SERVICES', to(ip));
+    if (refusesAt(ip)) refuse('KUBE-EXTERNAL-SERVICES', to(ip));
   }
   for (const ip of port.loadBalancerIps) {
     if (any) add(nat, 'KUBE-SERVICES', `${say(`${name} loadbalancer IP`)} ${to(ip)} -j ${firewalled ? chainName('FW', port) : externalChain}`);
     if (firewalled) add(filter, 'KUBE-PROXY-FIREWALL', `${say(`${name} traffic not accepted by ${chainName('FW', port)}`)} ${to(ip)} -j DROP`);
-    if (!external) refuse('KUBE-EXTERNAL-SERVICES', to(ip));
+    if (refusesAt(ip)) refuse('KUBE-EXTERNAL-SERVICES', to(ip));
   }
   if (port.nodePort !== 0) {
     if (any) add(nat, 'KUBE-NODEPORTS', `${say(name)} ${proto} --dport ${port.nodePort} -j ${externalChain}`);
     if (!external) refuse('KUBE-EXTERNAL-SERVICES', `-m addrtype --dst-type LOCAL ${proto} --dport ${port.nodePort}`);
+    else for (const { ip } of port.externalLocal ? withoutLocal : []) refuse('KUBE-EXTERNAL-SERVICES', `-d ${ip} ${proto} --dport ${port.nodePort}`);
   }
   if (port.healthCheckNodePort !== 0) {
     add(filter, 'KUBE-NODEPORTS', `${say(`${name} health check node port`)} -m tcp -p tcp --dport ${port.healthCheckNodePort} -j ACCEPT`);
@@ -140,10 +143,10 @@ function addPort({ filter, nat }: RuleSet, port: ServicePort, input: RulesInput,
     if (input.masqueradeAll) add(nat, internalChain, `${match} -j KUBE-MARK-MASQ`);
     else if (input.clusterCidr) add(nat, internalChain, `${match} ! -s ${input.clusterCidr} -j KUBE-MARK-MASQ`);
   }
-  if (any && isExternal(port)) addExternal(nat, port, input, externalChain, clusterChain, external);
-  if (firewalled) addFirewall(nat, port, input.nodeIp, externalChain);
-  if (cluster.length > 0) addBalancing(nat, clusterChain, port, cluster, withComments);
-  if (local.length > 0) addBalancing(nat, chainName('SVL', port), port, local, withComments);
+  if (any && isExternal(port)) addExternal(nat, port, input, externalChain, clusterChain, external, local);
+  if (firewalled) addFirewall(nat, port, input.nodes, externalChain);
+  addChoice(nat, 'SVC', port, cluster, withComments);
+  addChoice(nat, 'SVL', port, local, withComments);
   for (const endpoint of reachable) {
     const chain = chainName('SEP', port, endpoint.address);
     const comment = withComments ? `${say(name)} ` : '';
@@ -155,7 +158,7 @@ function addPort({ filter, nat }: RuleSet, port: ServicePort, input: RulesInput,
   }
 }
 
-function addExternal(nat: Chains, port: ServicePort, input: RulesInput, chain: string, clusterChain: string, external: boolean): void {
+function addExternal(nat: Chains, port: ServicePort, input: RulesInput, chain: string, clusterChain: string, external: boolean, local: Choice): void {
   const { name } = port;
   nat.set(chain, []);
   if (!port.externalLocal) {
@@ -163,22 +166,40 @@ function addExternal(nat: Chains, port: ServicePort, input: RulesInput, chain: s
   } else {
     // Pods and the node itself reach the Service wherever its endpoints are, as they would through a load balancer outside.
     if (input.clusterCidr) add(nat, chain, `${say(`pod traffic for ${name} external destinations`)} -s ${input.clusterCidr} -j ${clusterChain}`);
+    // Where several nodes are one machine, what it sends to a node's address stands for a client outside: it has no node of its own.
+    for (const { node, endpoints } of local.byNode) add(nat, chain, `${say(`traffic for ${name} on node ${node.name}`)} -d ${node.ip} -j ${nodeTarget('SVL', port, node, endpoints)}`);
     add(nat, chain, `${say(`masquerade LOCAL traffic for ${name} external destinations`)} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ`);
     add(nat, chain, `${say(`route LOCAL traffic for ${name} external destinations`)} -m addrtype --src-type LOCAL -j ${clusterChain}`);
   }
   if (external) add(nat, chain, `-j ${port.externalLocal ? chainName('SVL', port) : clusterChain}`);
 }
 
-function addFirewall(nat: Chains, port: ServicePort, nodeIp: string, externalChain: string): void {
+function addFirewall(nat: Chains, port: ServicePort, nodes: readonly ProxyNode[], externalChain: string): void {
   const chain = chainName('FW', port);
   const comment = say(`${port.name} loadbalancer IP`);
   nat.set(chain, []);
   for (const range of port.sourceRanges) add(nat, chain, `${comment} -s ${range} -j ${externalChain}`);
   // A node that speaks to a load balancer's address which is its own has that address as the source.
-  if (port.sourceRanges.some((range) => contains(range, nodeIp))) {
+  if (port.sourceRanges.some((range) => nodes.some(({ ip }) => contains(range, ip)))) {
     for (const ip of port.loadBalancerIps) add(nat, chain, `${comment} -s ${ip} -j ${externalChain}`);
   }
   add(nat, chain, say(`other traffic to ${port.name} will be dropped by KUBE-PROXY-FIREWALL`));
+}
+
+/** Pods of a node go to what that node uses; all others to what any of the nodes uses. */
+function addChoice(nat: Chains, prefix: 'SVC' | 'SVL', port: ServicePort, { shared, byNode }: Choice, withComments: boolean): void {
+  if (shared.length === 0) return;
+  const chain = chainName(prefix, port);
+  for (const { node, endpoints } of byNode) {
+    if (node.podCidr) add(nat, chain, `${say(`pods of node ${node.name}`)} -s ${node.podCidr} -j ${nodeTarget(prefix, port, node, endpoints)}`);
+    if (endpoints.length > 0) addBalancing(nat, chainName(prefix, port, node.name), port, endpoints, withComments);
+  }
+  addBalancing(nat, chain, port, shared, withComments);
+}
+
+/** Without endpoints the packet keeps its destination and meets the refusal in the filter table. */
+function nodeTarget(prefix: 'SVC' | 'SVL', port: ServicePort, node: ProxyNode, endpoints: readonly ProxyEndpoint[]): string {
+  return endpoints.length > 0 ? chainName(prefix, port, node.name) : 'RETURN';
 }
 
 function addBalancing(nat: Chains, chain: string, port: ServicePort, endpoints: readonly ProxyEndpoint[], withComments: boolean): void {

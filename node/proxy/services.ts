@@ -10,7 +10,8 @@ export interface ProxyEndpoint {
   port: number;
   /** `ip:port`, `[ip]:port` for IPv6. */
   address: string;
-  local: boolean;
+  /** Where it runs; '' when nobody says. */
+  nodeName: string;
   ready: boolean;
   serving: boolean;
   terminating: boolean;
@@ -47,8 +48,8 @@ function familyOf(ip: string): Family | undefined {
   return version === 4 ? 'IPv4' : version === 6 ? 'IPv6' : undefined;
 }
 
-/** Every port that the proxy of a node serves, by name; headless and ExternalName Services and foreign proxies' are left out. */
-export function servicePorts(services: readonly Service[], slices: readonly EndpointSlice[], nodeName: string, family: Family): ServicePort[] {
+/** Every port that a proxy serves, by name; headless and ExternalName Services and foreign proxies' are left out. */
+export function servicePorts(services: readonly Service[], slices: readonly EndpointSlice[], family: Family): ServicePort[] {
   const byService = new Map<string, EndpointSlice[]>();
   for (const slice of slices) {
     const name = slice.metadata.labels?.[serviceNameLabel];
@@ -85,26 +86,26 @@ export function servicePorts(services: readonly Service[], slices: readonly Endp
         internalLocal: spec.internalTrafficPolicy === 'Local',
         externalLocal: external,
         healthCheckNodePort: external && spec.type === 'LoadBalancer' ? spec.healthCheckNodePort ?? 0 : 0,
-        endpoints: endpointsOf(own, port.name ?? '', protocol, nodeName),
+        endpoints: endpointsOf(own, port.name ?? '', protocol),
       });
     }
   }
   return ports.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-function endpointsOf(slices: readonly EndpointSlice[], portName: string, protocol: string, nodeName: string): ProxyEndpoint[] {
+function endpointsOf(slices: readonly EndpointSlice[], portName: string, protocol: string): ProxyEndpoint[] {
   const found = new Map<string, ProxyEndpoint>();
   for (const slice of [...slices].sort((a, b) => ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1))) {
     for (const port of slice.ports ?? []) {
       if ((port.name ?? '') !== portName || (port.protocol ?? 'TCP').toLowerCase() !== protocol || !port.port) continue;
-      for (const { addresses, conditions, nodeName: node, hints } of slice.endpoints ?? []) {
+      for (const { addresses, conditions, nodeName = '', hints } of slice.endpoints ?? []) {
         const ip = addresses[0];
         if (!ip) continue;
         const address = slice.addressType === 'IPv6' ? `[${ip}]:${port.port}` : `${ip}:${port.port}`;
         const ready = conditions?.ready ?? true;
         const endpoint: ProxyEndpoint = {
           ip, port: port.port, address,
-          local: node !== undefined && node === nodeName,
+          nodeName,
           ready,
           serving: conditions?.serving ?? ready,
           terminating: conditions?.terminating ?? false,
@@ -125,33 +126,59 @@ export function isExternal(port: ServicePort): boolean {
   return port.nodePort !== 0 || port.externalIps.length > 0 || port.loadBalancerIps.length > 0;
 }
 
+/** A node that shares the proxy's network namespace. */
+export interface ProxyNode {
+  name: string;
+  ip: string;
+  /** Sources that are this node's pods; undefined until the Node has it. */
+  podCidr?: string;
+  zone?: string;
+}
+
+/** The endpoints that one traffic policy uses. */
+export interface Choice {
+  /** For clients of which nobody can say on which of the nodes they are. */
+  shared: readonly ProxyEndpoint[];
+  /** Each node's own endpoints; empty when they are the same for all nodes. */
+  byNode: readonly { node: ProxyNode; endpoints: readonly ProxyEndpoint[] }[];
+}
+
 export interface Categories {
-  /** Those that policy Cluster uses. */
-  cluster: readonly ProxyEndpoint[];
-  /** Those that policy Local uses. */
-  local: readonly ProxyEndpoint[];
-  /** All that any rule of this node leads to. */
+  /** What policy Cluster uses. */
+  cluster: Choice;
+  /** What policy Local uses. */
+  local: Choice;
+  /** All that any rule leads to. */
   reachable: readonly ProxyEndpoint[];
   /** Some node has a usable endpoint. */
   any: boolean;
 }
 
 /** Which endpoints each traffic policy uses: ready ones, else those that still serve while they terminate. */
-export function categorize(port: ServicePort, nodeName: string, zone: string | undefined): Categories {
+export function categorize(port: ServicePort, nodes: readonly ProxyNode[]): Categories {
   const { endpoints } = port;
   const usesCluster = !port.internalLocal || isExternal(port);
   const usesLocal = port.internalLocal || (port.externalLocal && isExternal(port));
   const ready = endpoints.filter((endpoint) => endpoint.ready);
   const lingering = endpoints.filter((endpoint) => !endpoint.ready && endpoint.serving && endpoint.terminating);
-  const usable = ready.length > 0 ? ready : lingering;
-  const localReady = ready.filter((endpoint) => endpoint.local);
-  const local = usesLocal ? (localReady.length > 0 ? localReady : lingering.filter((endpoint) => endpoint.local)) : [];
-  const cluster = usesCluster ? (ready.length > 0 ? nearby(ready, nodeName, zone) : lingering) : [];
-  return { cluster, local, reachable: [...new Set([...cluster, ...local])], any: usable.length > 0 };
+  const localOf = ({ name }: ProxyNode): readonly ProxyEndpoint[] => {
+    const localReady = ready.filter(({ nodeName }) => nodeName === name);
+    return localReady.length > 0 ? localReady : lingering.filter(({ nodeName }) => nodeName === name);
+  };
+  const cluster = choose(usesCluster ? nodes : [], (node) => (ready.length > 0 ? nearby(ready, node) : lingering));
+  const local = choose(usesLocal ? nodes : [], localOf);
+  return { cluster, local, reachable: [...new Set([...cluster.shared, ...local.shared])], any: ready.length > 0 || lingering.length > 0 };
+}
+
+function choose(nodes: readonly ProxyNode[], endpointsOn: (node: ProxyNode) => readonly ProxyEndpoint[]): Choice {
+  const byNode = nodes.map((node) => ({ node, endpoints: endpointsOn(node) }));
+  const all = new Set(byNode.flatMap(({ endpoints }) => endpoints));
+  const shared = [...all].sort((a, b) => (a.address < b.address ? -1 : 1));
+  return { shared, byNode: byNode.every(({ endpoints }) => endpoints.length === all.size) ? [] : byNode };
 }
 
 /** Follows hints when every endpoint has them and one names this node (or else its zone). */
-function nearby(ready: readonly ProxyEndpoint[], nodeName: string, zone: string | undefined): readonly ProxyEndpoint[] {
+function nearby(ready: readonly ProxyEndpoint[], { name: nodeName, zone }: ProxyNode): readonly ProxyEndpoint[] {
   if (ready.every(({ nodeHints }) => nodeHints.length > 0)) {
     const own = ready.filter(({ nodeHints }) => nodeHints.includes(nodeName));
     if (own.length > 0) return own;
@@ -164,9 +191,9 @@ function nearby(ready: readonly ProxyEndpoint[], nodeName: string, zone: string 
 }
 
 const hashes = new Map<string, string>();
-/** A chain name as upstream makes it: prefix and 16 characters of a base32 SHA-256. */
-export function chainName(prefix: 'SVC' | 'SVL' | 'EXT' | 'FW' | 'SEP', port: ServicePort, endpoint = ''): string {
-  const text = `${port.name}${port.protocol}${endpoint}`;
+/** A chain name as upstream makes it: prefix and 16 characters of a base32 SHA-256. `part`: an endpoint or a node of the port. */
+export function chainName(prefix: 'SVC' | 'SVL' | 'EXT' | 'FW' | 'SEP', port: ServicePort, part = ''): string {
+  const text = `${port.name}${port.protocol}${part}`;
   let hash = hashes.get(text);
   if (hash === undefined) {
     hash = base32(createHash('sha256').update(text).digest()).slice(0, 16);

@@ -28,6 +28,8 @@ export function firstAddress(cidr: string): string {
 export function createBridge({ name, podCidr, clusterCidr, owner, log }: BridgeOptions): Bridge {
   const comment = ['-m', 'comment', '--comment', `${owner}`];
   const rules = [
+    // Engines from 28 on drop what comes for a container over any other device than its bridge, as from pods of other nodes.
+    { table: 'raw', chain: 'PREROUTING', rule: ['-s', clusterCidr, '-d', podCidr, ...comment, '-j', 'ACCEPT'], first: true },
     // Docker drops what comes from another bridge or from a NodePort.
     { table: 'filter', chain: 'DOCKER-USER', rule: ['-o', name, ...comment, '-j', 'ACCEPT'], first: true },
     { table: 'nat', chain: 'POSTROUTING', rule: ['-s', podCidr, '!', '-d', clusterCidr, '-m', 'addrtype', '!', '--dst-type', 'LOCAL', ...comment, '-j', 'MASQUERADE'], first: false },

@@ -15,6 +15,8 @@ import {
   type SandboxState, type StreamSession,
 } from './runtime.ts';
 
+const pauseImages = new Map<string, Promise<void>>();
+
 export interface DockerOptions { dockerHost: string; clusterId: string; nodeName: string; bridgeName: string; clusterCidr: string; log: Logger }
 
 const label = {
@@ -193,15 +195,24 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
     }
   }
 
-  async function ensurePause(signal: AbortSignal): Promise<void> {
+  async function makePause(): Promise<void> {
     if (await inspectImage(pauseImage)) return;
-    signal.throwIfAborted();
     const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
     const [repo, tag] = pauseImage.split(':');
     const stream = await ask('make the pause image', docker.importImage(Readable.from([tarOf('pause', pauseElf(arch))]), { repo, tag, changes: 'ENTRYPOINT ["/pause"]' }));
     await new Promise<void>((resolve, reject) => docker.modem.followProgress(stream, (error: Error | null) => (error ? reject(error) : resolve())));
   }
+  /** Several nodes on one engine make the image once: a second one of the same name would take it from the first. */
+  function ensurePause(): Promise<void> {
+    const making = pauseImages.get(options.dockerHost) ?? makePause().finally(() => pauseImages.delete(options.dockerHost));
+    pauseImages.set(options.dockerHost, making);
+    return making;
+  }
   let pauseReady: Promise<void> | undefined;
+  const pauseIsThere = (): Promise<void> => (pauseReady ??= ensurePause().catch((error: unknown) => {
+    pauseReady = undefined;
+    throw error;
+  }));
 
   async function waitForExit(id: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     const ended = (): boolean => {
@@ -317,7 +328,8 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
       }
     },
     async ensureNetwork({ podCidr }, signal) {
-      pauseReady ??= ensurePause(signal);
+      const pause = pauseIsThere();
+      pause.catch(() => undefined); // awaited at the end
       bridge = createBridge({ name: options.bridgeName, podCidr, clusterCidr: options.clusterCidr, owner: networkName, log });
       const networks = await ask('list networks', docker.listNetworks({ filters: { label: [label.cluster] } }));
       const existing = networks.find((network) => network.Name === networkName);
@@ -344,11 +356,11 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
         }));
       }
       await bridge.ensure(signal);
-      await pauseReady;
+      await pause;
     },
 
-    async createSandbox(config, signal) {
-      await (pauseReady ??= ensurePause(signal));
+    async createSandbox(config) {
+      await pauseIsThere();
       const created = await ask('create sandbox', docker.createContainer(sandboxOptions(config, networkName, own, oomFloor)));
       return view.putSandbox({ id: created.id, pod: config.pod, attempt: config.attempt, running: false, hostNetwork: config.hostNetwork, ip: '', createdAtMs: Date.now(), pid: 0 });
     },
