@@ -20,6 +20,7 @@ import { createPersistentVolumeBinder } from './persistentvolume-binder/controll
 import { createPodGarbageCollector } from './podgc/controller.ts';
 import { createPvProtectionController } from './pv-protection/controller.ts';
 import { createPvcProtectionController } from './pvc-protection/controller.ts';
+import { createHorizontalPodAutoscaler } from './podautoscaler/controller.ts';
 import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
 import { createResourceQuotaController } from './resourcequota/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
@@ -46,6 +47,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'cronjob-controller': createCronJobController,
   'deployment-controller': createDeploymentController,
   'replicaset-controller': createReplicaSetController,
+  'horizontal-pod-autoscaler-controller': createHorizontalPodAutoscaler,
   'disruption-controller': createDisruptionController,
   'statefulset-controller': createStatefulSetController,
   'certificatesigningrequest-signing-controller': createCertificateSigner,

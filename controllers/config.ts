@@ -29,11 +29,12 @@ export interface ControllersConfig {
   nodeMonitorGracePeriodMs: number;
   nodeStartupGracePeriodMs: number;
   terminatedPodGcThreshold: number;
+  horizontalPodAutoscaler: { syncPeriodMs: number; tolerance: number; downscaleStabilizationMs: number; cpuInitializationPeriodMs: number; initialReadinessDelayMs: number };
   maxEndpointsPerSlice: number;
   /** How often all quotas are counted again. */
   resourceQuotaSyncPeriodMs: number;
   mirroringMaxEndpointsPerSubset: number;
-  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number; resourceQuota: number };
+  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; horizontalPodAutoscaler: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number; resourceQuota: number };
 }
 
 /** Upstream's defaults. `client` must be given. */
@@ -54,10 +55,11 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   nodeMonitorGracePeriodMs: 50_000,
   nodeStartupGracePeriodMs: 60_000,
   terminatedPodGcThreshold: 12_500,
+  horizontalPodAutoscaler: { syncPeriodMs: 15_000, tolerance: 0.1, downscaleStabilizationMs: 300_000, cpuInitializationPeriodMs: 300_000, initialReadinessDelayMs: 30_000 },
   maxEndpointsPerSlice: 100,
   resourceQuotaSyncPeriodMs: 300_000,
   mirroringMaxEndpointsPerSubset: 1000,
-  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5, resourceQuota: 5 },
+  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, horizontalPodAutoscaler: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5, resourceQuota: 5 },
 };
 
 const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
@@ -80,6 +82,12 @@ export const flags = {
   'node-monitor-grace-period-ms': { kind: 'number', default: 50_000, min: 1000, help: 'A node silent for so long is Unknown.' },
   'node-startup-grace-period-ms': { kind: 'number', default: 60_000, min: 1000, help: 'The same for a node that never reported.' },
   'terminated-pod-gc-threshold': { kind: 'number', default: 12_500, help: 'Terminated pods kept; 0 keeps all.' },
+  'horizontal-pod-autoscaler-sync-period-ms': { kind: 'number', default: 15_000, min: 100, help: 'How often each HorizontalPodAutoscaler is looked at.' },
+  'horizontal-pod-autoscaler-tolerance': { kind: 'string', default: '0.1', help: 'Share of its target by which a metric may differ without effect.' },
+  'horizontal-pod-autoscaler-downscale-stabilization-ms': { kind: 'number', default: 300_000, help: 'How long a higher recommendation holds scaling down back.' },
+  'horizontal-pod-autoscaler-cpu-initialization-period-ms': { kind: 'number', default: 300_000, help: 'How long after its start the CPU samples of an unready pod do not count.' },
+  'horizontal-pod-autoscaler-initial-readiness-delay-ms': { kind: 'number', default: 30_000, help: 'How long after its start a readiness change counts as the first one.' },
+  'concurrent-horizontal-pod-autoscaler-syncs': workers('HorizontalPodAutoscalers', 5),
   'max-endpoints-per-slice': { kind: 'number', default: 100, min: 1, max: 1000, help: 'Endpoints in one EndpointSlice.' },
   'mirroring-max-endpoints-per-subset': { kind: 'number', default: 1000, min: 1, max: 1000, help: 'Addresses of one subset of Endpoints that are mirrored to an EndpointSlice.' },
   'mirroring-concurrent-service-endpoint-syncs': workers('Endpoints that are mirrored', 5),
@@ -109,6 +117,8 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
   const text = async (path: string): Promise<string> => (path === '' ? '' : readFile(path, 'utf8'));
   const { 'cluster-signing-cert-file': certFile, 'cluster-signing-key-file': keyFile } = values;
   if ((certFile === '') !== (keyFile === '')) throw new UsageError('--cluster-signing-cert-file and --cluster-signing-key-file are given together or not at all');
+  const tolerance = Number(values['horizontal-pod-autoscaler-tolerance']);
+  if (!(tolerance >= 0)) throw new UsageError('--horizontal-pod-autoscaler-tolerance must be a number of 0 or more');
   return {
     ...defaultConfig,
     client: { ...(await loadKubeconfig(values.kubeconfig)), userAgent: 'kube-controller-manager' },
@@ -126,6 +136,12 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     nodeMonitorGracePeriodMs: values['node-monitor-grace-period-ms'],
     nodeStartupGracePeriodMs: values['node-startup-grace-period-ms'],
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
+    horizontalPodAutoscaler: {
+      syncPeriodMs: values['horizontal-pod-autoscaler-sync-period-ms'], tolerance,
+      downscaleStabilizationMs: values['horizontal-pod-autoscaler-downscale-stabilization-ms'],
+      cpuInitializationPeriodMs: values['horizontal-pod-autoscaler-cpu-initialization-period-ms'],
+      initialReadinessDelayMs: values['horizontal-pod-autoscaler-initial-readiness-delay-ms'],
+    },
     maxEndpointsPerSlice: values['max-endpoints-per-slice'],
     resourceQuotaSyncPeriodMs: values['resource-quota-sync-period-ms'],
     mirroringMaxEndpointsPerSubset: values['mirroring-max-endpoints-per-subset'],
@@ -133,7 +149,8 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
       daemonSet: values['concurrent-daemonset-syncs'], statefulSet: values['concurrent-statefulset-syncs'],
       deployment: values['concurrent-deployment-syncs'], replicaset: values['concurrent-replicaset-syncs'],
       replicationController: values['concurrent-rc-syncs'], endpoint: values['concurrent-endpoint-syncs'],
-      service: values['concurrent-service-endpoint-syncs'], mirroring: values['mirroring-concurrent-service-endpoint-syncs'], namespace: values['concurrent-namespace-syncs'],
+      service: values['concurrent-service-endpoint-syncs'], mirroring: values['mirroring-concurrent-service-endpoint-syncs'],
+      horizontalPodAutoscaler: values['concurrent-horizontal-pod-autoscaler-syncs'], namespace: values['concurrent-namespace-syncs'],
       serviceAccount: values['concurrent-serviceaccount-syncs'], garbageCollector: values['concurrent-gc-syncs'],
       job: values['concurrent-job-syncs'], cronJob: values['concurrent-cron-job-syncs'], ttlAfterFinished: values['concurrent-ttl-after-finished-syncs'],
       resourceQuota: values['concurrent-resource-quota-syncs'],

@@ -130,6 +130,7 @@ export type ClusterRole = Kind<k8s.V1ClusterRole>;
 export type EventsV1Event = Kind<k8s.EventsV1Event>;
 export type CertificateSigningRequest = Kind<k8s.V1CertificateSigningRequest>;
 export type SubjectAccessReview = Kind<k8s.V1SubjectAccessReview>;
+export type HorizontalPodAutoscaler = Kind<k8s.V2HorizontalPodAutoscaler>;
 export type Lease = Kind<k8s.V1Lease>;
 export type CoreEvent = Kind<k8s.CoreV1Event>;
 export type LabelSelector = Wire<k8s.V1LabelSelector>;

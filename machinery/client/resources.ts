@@ -1,7 +1,7 @@
 // The built-in resources that components speak of, with the type of their objects.
 import type {
   CertificateSigningRequest, ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
-  IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
+  HorizontalPodAutoscaler, IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
   ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, SubjectAccessReview, VolumeAttributesClass,
 } from '../api/object.ts';
 import type { ResourceQuota } from '../api/quota/quota.ts';
@@ -48,5 +48,6 @@ export const volumeAttributesClasses = define<VolumeAttributesClass>('storage.k8
 export const csiNodes = define<KubeObject>('storage.k8s.io', 'v1', 'csinodes', 'CSINode', false);
 export const certificateSigningRequests = define<CertificateSigningRequest>('certificates.k8s.io', 'v1', 'certificatesigningrequests', 'CertificateSigningRequest', false);
 export const subjectAccessReviews = define<SubjectAccessReview>('authorization.k8s.io', 'v1', 'subjectaccessreviews', 'SubjectAccessReview', false);
+export const horizontalPodAutoscalers = define<HorizontalPodAutoscaler>('autoscaling', 'v2', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler');
 export const clusterRoles = define<ClusterRole>('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', false);
 export const runtimeClasses = define<KubeObject>('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', false);
