@@ -42,6 +42,8 @@ export interface Plugin {
   readonly name: string;
   /** Of the score. */
   readonly weight?: number;
+  /** Extension points beside filter and score at which a profile may name it. */
+  readonly points?: readonly ('reserve' | 'preBind')[];
   /** Events after which a pod that this plugin rejected is worth another try. */
   readonly wakes: readonly ClusterEvent[];
   /** Its verdict on a node depends on nothing but the pod and that node, so one changed node can be asked directly. */

@@ -54,11 +54,18 @@ export function parseFlags<const T extends FlagTable>(table: T, args: readonly s
 
 /** The value of a duration flag: `15s`, `500ms`, `1m30s`, `0`; UsageError otherwise. */
 export function durationMs(flag: string, text: string): number {
-  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  const value = parseDurationMs(text);
+  if (value === undefined) throw new UsageError(`--${flag} takes a duration such as 15s, not "${text}"`);
+  return value;
+}
+
+/** A duration as Go spells it, without sign; undefined when it is none. */
+export function parseDurationMs(text: string): number | undefined {
+  const units: Record<string, number> = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   if (text === '0') return 0;
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw new UsageError(`--${flag} takes a duration such as 15s, not "${text}"`);
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
   let sum = 0;
-  for (const [, amount = '0', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) sum += Number(amount) * (units[unit] ?? 0);
+  for (const [, amount = '0', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) sum += Number(amount) * (units[unit] ?? 0);
   return sum;
 }
 

@@ -1,14 +1,15 @@
 // Every plugin in the order a pod meets it: filters run top to bottom until one rejects, then the scores of those that score are added.
 import type { Plugin } from '../plugin.ts';
+import type { PluginArgs } from '../plugin-args.ts';
 import { imageLocality } from './image-locality.ts';
-import { interPodAffinity } from './inter-pod-affinity.ts';
-import { nodeAffinity } from './node-affinity.ts';
+import { createInterPodAffinity, interPodAffinity } from './inter-pod-affinity.ts';
+import { createNodeAffinity, nodeAffinity } from './node-affinity.ts';
 import { nodeName } from './node-name.ts';
 import { nodePorts } from './node-ports.ts';
-import { nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts';
-import { nodeResourcesFit } from './node-resources-fit.ts';
+import { createNodeResourcesBalancedAllocation, nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts';
+import { createNodeResourcesFit, nodeResourcesFit } from './node-resources-fit.ts';
 import { nodeUnschedulable } from './node-unschedulable.ts';
-import { podTopologySpread } from './pod-topology-spread.ts';
+import { createPodTopologySpread, podTopologySpread } from './pod-topology-spread.ts';
 import { taintToleration } from './taint-toleration.ts';
 import { volumeBinding } from './volume-binding.ts';
 
@@ -25,3 +26,12 @@ export const plugins: readonly Plugin[] = [
   nodeResourcesBalancedAllocation,
   imageLocality,
 ];
+
+/** Those that a profile can give arguments to. */
+export const configurable: Readonly<Record<string, (args: PluginArgs) => Plugin>> = {
+  InterPodAffinity: (args) => createInterPodAffinity(args.InterPodAffinity),
+  NodeAffinity: (args) => createNodeAffinity(args.NodeAffinity),
+  NodeResourcesBalancedAllocation: (args) => createNodeResourcesBalancedAllocation(args.NodeResourcesBalancedAllocation),
+  NodeResourcesFit: (args) => createNodeResourcesFit(args.NodeResourcesFit),
+  PodTopologySpread: (args) => createPodTopologySpread(args.PodTopologySpread),
+};

@@ -1,5 +1,6 @@
 // Pods that want to be near or far from other pods, by a topology label of the node; both directions, required and preferred.
 import type { Plugin, Rejection } from '../plugin.ts';
+import { defaultArgs, type InterPodAffinityArgs } from '../plugin-args.ts';
 import { termMatches, type AffinityTerm, type PodInfo } from '../pod-info.ts';
 import type { Labels } from '../selectors.ts';
 import type { NodeInfo } from '../snapshot.ts';
@@ -7,8 +8,6 @@ import type { NodeInfo } from '../snapshot.ts';
 const affinityRejection: Rejection = { reasons: ["node(s) didn't match pod affinity rules"], resolvable: false };
 const antiAffinityRejection: Rejection = { reasons: ["node(s) didn't match pod anti-affinity rules"], resolvable: true };
 const existingRejection: Rejection = { reasons: ["node(s) didn't satisfy existing pods anti-affinity rules"], resolvable: true };
-/** A required affinity of a running pod pulls matching pods with this weight (hardPodAffinityWeight). */
-const hardWeight = 1;
 
 /** Numbers by topology key and value. */
 class Topology {
@@ -45,78 +44,82 @@ class Topology {
   }
 }
 
-export const interPodAffinity: Plugin = {
-  name: 'InterPodAffinity',
-  weight: 2,
-  wakes: ['NodeAdd', 'NodeLabel', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate', 'Namespace'],
-  prepareFilter(pod, { snapshot, namespaceLabels }) {
-    const ownLabels = namespaceLabels(pod.namespace);
-    const existing = new Topology();
-    const affinity = new Topology();
-    const anti = new Topology();
-    const matchesAll = (other: PodInfo, labels: Labels | undefined): boolean =>
-      pod.affinity.length > 0 && pod.affinity.every((term) => termMatches(term, other, labels));
-    const countExisting = (other: PodInfo, node: NodeInfo, by: number): void => {
-      for (const term of other.antiAffinity) if (termMatches(term, pod, ownLabels)) existing.add(node, term.topologyKey, by);
-    };
-    const countIncoming = (other: PodInfo, node: NodeInfo, by: number): void => {
-      const labels = namespaceLabels(other.namespace);
-      if (matchesAll(other, labels)) for (const term of pod.affinity) affinity.add(node, term.topologyKey, by);
-      for (const term of pod.antiAffinity) if (termMatches(term, other, labels)) anti.add(node, term.topologyKey, by);
-    };
-    const hasTerms = pod.affinity.length > 0 || pod.antiAffinity.length > 0;
-    for (const node of snapshot.nodes()) {
-      for (const other of node.podsWithAntiAffinity) countExisting(other, node, 1);
-      if (hasTerms) for (const other of node.pods.values()) countIncoming(other, node, 1);
-    }
-    if (existing.empty && !hasTerms) return undefined;
-    const change = (other: PodInfo, node: NodeInfo, by: number): void => {
-      countExisting(other, node, by);
-      if (hasTerms) countIncoming(other, node, by);
-    };
-    return {
-      filter(node) {
-        let near = true;
-        for (const term of pod.affinity) {
-          if (node.labels[term.topologyKey] === undefined) return affinityRejection;
-          if (affinity.get(node, term.topologyKey) <= 0) near = false;
-        }
-        // The first of a group that wants to be together has nobody to join: its own labels count.
-        if (!near && !(affinity.empty && matchesAll(pod, ownLabels))) return affinityRejection;
-        for (const term of pod.antiAffinity) if (anti.get(node, term.topologyKey) > 0) return antiAffinityRejection;
-        return !existing.empty && existing.anyPositive(node) ? existingRejection : undefined;
-      },
-      add: (other, node) => change(other, node, 1),
-      remove: (other, node) => change(other, node, -1),
-    };
-  },
-  prepareScore(pod, { snapshot, namespaceLabels }) {
-    const own = pod.preferredAffinity.length > 0 || pod.preferredAntiAffinity.length > 0;
-    const ownLabels = namespaceLabels(pod.namespace);
-    const totals = new Topology();
-    const pull = (terms: readonly AffinityTerm[], target: PodInfo, labels: Labels | undefined, node: NodeInfo, sign: number): void => {
-      for (const term of terms) if (termMatches(term, target, labels)) totals.add(node, term.topologyKey, sign * term.weight);
-    };
-    for (const node of snapshot.nodes()) {
-      for (const other of own ? node.pods.values() : node.podsWithAffinity) {
-        if (own) {
-          const labels = namespaceLabels(other.namespace);
-          pull(pod.preferredAffinity, other, labels, node, 1);
-          pull(pod.preferredAntiAffinity, other, labels, node, -1);
-        }
-        if (!other.hasAffinity) continue;
-        for (const term of other.affinity) if (termMatches(term, pod, ownLabels)) totals.add(node, term.topologyKey, hardWeight);
-        pull(other.preferredAffinity, pod, ownLabels, node, 1);
-        pull(other.preferredAntiAffinity, pod, ownLabels, node, -1);
+export function createInterPodAffinity({ hardPodAffinityWeight, ignorePreferredTermsOfExistingPods }: InterPodAffinityArgs): Plugin {
+  return {
+    name: 'InterPodAffinity',
+    weight: 2,
+    wakes: ['NodeAdd', 'NodeLabel', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate', 'Namespace'],
+    prepareFilter(pod, { snapshot, namespaceLabels }) {
+      const ownLabels = namespaceLabels(pod.namespace);
+      const existing = new Topology();
+      const affinity = new Topology();
+      const anti = new Topology();
+      const matchesAll = (other: PodInfo, labels: Labels | undefined): boolean =>
+        pod.affinity.length > 0 && pod.affinity.every((term) => termMatches(term, other, labels));
+      const countExisting = (other: PodInfo, node: NodeInfo, by: number): void => {
+        for (const term of other.antiAffinity) if (termMatches(term, pod, ownLabels)) existing.add(node, term.topologyKey, by);
+      };
+      const countIncoming = (other: PodInfo, node: NodeInfo, by: number): void => {
+        const labels = namespaceLabels(other.namespace);
+        if (matchesAll(other, labels)) for (const term of pod.affinity) affinity.add(node, term.topologyKey, by);
+        for (const term of pod.antiAffinity) if (termMatches(term, other, labels)) anti.add(node, term.topologyKey, by);
+      };
+      const hasTerms = pod.affinity.length > 0 || pod.antiAffinity.length > 0;
+      for (const node of snapshot.nodes()) {
+        for (const other of node.podsWithAntiAffinity) countExisting(other, node, 1);
+        if (hasTerms) for (const other of node.pods.values()) countIncoming(other, node, 1);
       }
-    }
-    if (totals.empty) return undefined;
-    return {
-      score: (node) => totals.sum(node),
-      normalize(scores) {
-        const [min, max] = [Math.min(...scores), Math.max(...scores)];
-        for (let i = 0; i < scores.length; i += 1) scores[i] = max > min ? Math.trunc((100 * ((scores[i] ?? 0) - min)) / (max - min)) : 0;
-      },
-    };
-  },
-};
+      if (existing.empty && !hasTerms) return undefined;
+      const change = (other: PodInfo, node: NodeInfo, by: number): void => {
+        countExisting(other, node, by);
+        if (hasTerms) countIncoming(other, node, by);
+      };
+      return {
+        filter(node) {
+          let near = true;
+          for (const term of pod.affinity) {
+            if (node.labels[term.topologyKey] === undefined) return affinityRejection;
+            if (affinity.get(node, term.topologyKey) <= 0) near = false;
+          }
+          // The first of a group that wants to be together has nobody to join: its own labels count.
+          if (!near && !(affinity.empty && matchesAll(pod, ownLabels))) return affinityRejection;
+          for (const term of pod.antiAffinity) if (anti.get(node, term.topologyKey) > 0) return antiAffinityRejection;
+          return !existing.empty && existing.anyPositive(node) ? existingRejection : undefined;
+        },
+        add: (other, node) => change(other, node, 1),
+        remove: (other, node) => change(other, node, -1),
+      };
+    },
+    prepareScore(pod, { snapshot, namespaceLabels }) {
+      const own = pod.preferredAffinity.length > 0 || pod.preferredAntiAffinity.length > 0;
+      const ownLabels = namespaceLabels(pod.namespace);
+      if (ignorePreferredTermsOfExistingPods && !own) return undefined;
+      const totals = new Topology();
+      const pull = (terms: readonly AffinityTerm[], target: PodInfo, labels: Labels | undefined, node: NodeInfo, sign: number): void => {
+        for (const term of terms) if (termMatches(term, target, labels)) totals.add(node, term.topologyKey, sign * term.weight);
+      };
+      for (const node of snapshot.nodes()) {
+        for (const other of own ? node.pods.values() : node.podsWithAffinity) {
+          if (own) {
+            const labels = namespaceLabels(other.namespace);
+            pull(pod.preferredAffinity, other, labels, node, 1);
+            pull(pod.preferredAntiAffinity, other, labels, node, -1);
+          }
+          if (!other.hasAffinity) continue;
+          for (const term of other.affinity) if (termMatches(term, pod, ownLabels)) totals.add(node, term.topologyKey, hardPodAffinityWeight);
+          pull(other.preferredAffinity, pod, ownLabels, node, 1);
+          pull(other.preferredAntiAffinity, pod, ownLabels, node, -1);
+        }
+      }
+      if (totals.empty) return undefined;
+      return {
+        score: (node) => totals.sum(node),
+        normalize(scores) {
+          const [min, max] = [Math.min(...scores), Math.max(...scores)];
+          for (let i = 0; i < scores.length; i += 1) scores[i] = max > min ? Math.trunc((100 * ((scores[i] ?? 0) - min)) / (max - min)) : 0;
+        },
+      };
+    },
+  };
+}
+export const interPodAffinity = createInterPodAffinity(defaultArgs.InterPodAffinity);

@@ -1,26 +1,74 @@
-// Prefers nodes whose CPU and memory are used to about the same share, compared before and after the pod.
+// Prefers nodes whose resources (CPU and memory, unless a profile names others) are used to about the same share, compared before
+// and after the pod.
 import type { Plugin } from '../plugin.ts';
+import { defaultArgs, type BalancedArgs } from '../plugin-args.ts';
+import type { PodInfo } from '../pod-info.ts';
+import type { NodeInfo } from '../snapshot.ts';
 
-/** 50..100: how close the two shares are. */
-function balance(cpu: number, cpuCapacity: number, memory: number, memoryCapacity: number): number {
-  if (cpuCapacity === 0 || memoryCapacity === 0) return 100;
-  const cpuShare = Math.min(1, cpu / cpuCapacity);
-  const memoryShare = Math.min(1, memory / memoryCapacity);
-  return Math.trunc((1 - Math.abs(cpuShare - memoryShare) / 2) * 100);
+function wantedOf(resource: string, { requests }: PodInfo): number {
+  switch (resource) {
+    case 'cpu': return requests.cpu;
+    case 'memory': return requests.memory;
+    case 'ephemeral-storage': return requests.ephemeral;
+    default: return requests.scalars?.get(resource) ?? 0;
+  }
+}
+function capacityOf(resource: string, node: NodeInfo): number {
+  switch (resource) {
+    case 'cpu': return node.cpu;
+    case 'memory': return node.memory;
+    case 'ephemeral-storage': return node.ephemeral;
+    default: return node.scalars?.get(resource) ?? 0;
+  }
+}
+function usedOf(resource: string, node: NodeInfo): number {
+  switch (resource) {
+    case 'cpu': return node.usedCpu;
+    case 'memory': return node.usedMemory;
+    case 'ephemeral-storage': return node.usedEphemeral;
+    default: return node.usedScalars.get(resource) ?? 0;
+  }
 }
 
-export const nodeResourcesBalancedAllocation: Plugin = {
-  name: 'NodeResourcesBalancedAllocation',
-  weight: 1,
-  wakes: [],
-  prepareScore({ requests: { cpu, memory } }) {
-    if (cpu === 0 && memory === 0) return undefined; // best-effort pods would pile up on one node
-    return {
-      score(node) {
-        const after = balance(node.usedCpu + cpu, node.cpu, node.usedMemory + memory, node.memory);
-        const before = balance(node.usedCpu, node.cpu, node.usedMemory, node.memory);
-        return 50 + Math.trunc((50 + after - before) / 2);
-      },
-    };
-  },
-};
+/** 0..100 (two resources: 50..100): 100 less the standard deviation of the shares. */
+function balance(shares: readonly number[]): number {
+  const [first = 0, second = 0] = shares;
+  if (shares.length < 2) return 100;
+  if (shares.length === 2) return Math.trunc((1 - Math.abs((first - second) / 2)) * 100);
+  const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  return Math.trunc((1 - Math.sqrt(shares.reduce((sum, share) => sum + (share - mean) ** 2, 0) / shares.length)) * 100);
+}
+
+export function createNodeResourcesBalancedAllocation({ resources }: BalancedArgs): Plugin {
+  return {
+    name: 'NodeResourcesBalancedAllocation',
+    weight: 1,
+    wakes: [],
+    prepareScore(pod) {
+      const wanted = resources.map((resource) => wantedOf(resource, pod));
+      if (wanted.every((amount) => amount === 0)) return undefined; // best-effort pods would pile up on one node
+      const before: number[] = [];
+      const after: number[] = [];
+      return {
+        score(node) {
+          let count = 0;
+          for (let i = 0; i < resources.length; i += 1) {
+            const resource = resources[i] ?? '';
+            const amount = wanted[i] ?? 0;
+            if (amount === 0 && resource !== 'cpu' && resource !== 'memory' && resource !== 'ephemeral-storage') continue;
+            const capacity = capacityOf(resource, node);
+            if (capacity === 0) continue;
+            const used = usedOf(resource, node);
+            before[count] = Math.min(1, used / capacity);
+            after[count] = Math.min(1, (used + amount) / capacity);
+            count += 1;
+          }
+          before.length = count;
+          after.length = count;
+          return 50 + Math.trunc((50 + balance(after) - balance(before)) / 2);
+        },
+      };
+    },
+  };
+}
+export const nodeResourcesBalancedAllocation = createNodeResourcesBalancedAllocation(defaultArgs.NodeResourcesBalancedAllocation);

@@ -1,6 +1,8 @@
-// Requests must fit into what the node has left; emptier nodes score higher (LeastAllocated).
+// Requests must fit into what the node has left. The score: emptier nodes (LeastAllocated), fuller ones (MostAllocated), or a curve over
+// the share that is used (RequestedToCapacityRatio), of the resources that count and by their weights.
 import type { Plugin, Rejection } from '../plugin.ts';
-import type { Requests } from '../pod-info.ts';
+import { defaultArgs, type FitArgs, type ShapePoint } from '../plugin-args.ts';
+import type { PodInfo, Requests } from '../pod-info.ts';
 import type { NodeInfo } from '../snapshot.ts';
 
 /** Rejections by their reasons: a handful of texts repeated for every node and pod. */
@@ -15,7 +17,7 @@ function rejectionFor(reasons: readonly string[], resolvable: boolean): Rejectio
   return rejection;
 }
 
-export function fits(requests: Requests, node: NodeInfo): Rejection | undefined {
+export function fits(requests: Requests, node: NodeInfo, ignored?: (resource: string) => boolean): Rejection | undefined {
   const full = node.pods.size + 1 > node.maxPods;
   if (!full && requests.cpu <= node.cpu - node.usedCpu && requests.memory <= node.memory - node.usedMemory
     && requests.ephemeral <= node.ephemeral - node.usedEphemeral && !requests.scalars) return undefined;
@@ -31,38 +33,69 @@ export function fits(requests: Requests, node: NodeInfo): Rejection | undefined 
   check('memory', requests.memory, node.memory, node.usedMemory);
   check('ephemeral-storage', requests.ephemeral, node.ephemeral, node.usedEphemeral);
   if (requests.scalars) {
-    for (const [name, wanted] of requests.scalars) check(name, wanted, node.scalars?.get(name) ?? 0, node.usedScalars.get(name) ?? 0);
+    for (const [name, wanted] of requests.scalars) if (!ignored?.(name)) check(name, wanted, node.scalars?.get(name) ?? 0, node.usedScalars.get(name) ?? 0);
   }
   return reasons.length === 0 ? undefined : rejectionFor(reasons, resolvable);
 }
 
-function leastRequested(requested: number, capacity: number): number {
-  return requested > capacity ? 0 : Math.trunc(((capacity - requested) * 100) / capacity);
+type ScoreOf = (requested: number, capacity: number) => number;
+const leastRequested: ScoreOf = (requested, capacity) => (requested > capacity ? 0 : Math.trunc(((capacity - requested) * 100) / capacity));
+const mostRequested: ScoreOf = (requested, capacity) => Math.trunc((Math.min(requested, capacity) * 100) / capacity);
+/** Straight lines between the points; a point's score is of 10. */
+function alongShape(shape: readonly ShapePoint[]): ScoreOf {
+  return (requested, capacity) => {
+    const used = requested > capacity ? 100 : Math.trunc((requested * 100) / capacity);
+    const after = shape.findIndex(({ utilization }) => used <= utilization);
+    const right = shape.at(after);
+    const left = after > 0 ? shape[after - 1] : undefined;
+    if (!left || !right) return (right?.score ?? 0) * 10;
+    return left.score * 10 + Math.trunc(((right.score - left.score) * 10 * (used - left.utilization)) / (right.utilization - left.utilization));
+  };
 }
 
-export const nodeResourcesFit: Plugin = {
-  name: 'NodeResourcesFit',
-  weight: 1,
-  wakes: ['NodeAdd', 'NodeAllocatable', 'PodDelete', 'PodUpdate', 'OwnUpdate'],
-  perNode: true,
-  prepareFilter({ requests }) {
-    return { filter: (node) => fits(requests, node) };
-  },
-  prepareScore({ scoredCpu, scoredMemory }) {
-    return {
-      score(node) {
-        let sum = 0;
-        let count = 0;
-        if (node.cpu > 0) {
-          sum += leastRequested(node.scoredCpu + scoredCpu, node.cpu);
-          count += 1;
-        }
-        if (node.memory > 0) {
-          sum += leastRequested(node.scoredMemory + scoredMemory, node.memory);
-          count += 1;
-        }
-        return count === 0 ? 0 : Math.trunc(sum / count);
-      },
-    };
-  },
-};
+/** What the node has, what is asked for with the pod; 0 when the resource does not count for this pod. */
+function shareOf(resource: string, pod: PodInfo, node: NodeInfo): { capacity: number; requested: number } {
+  switch (resource) {
+    case 'cpu': return { capacity: node.cpu, requested: node.scoredCpu + pod.scoredCpu };
+    case 'memory': return { capacity: node.memory, requested: node.scoredMemory + pod.scoredMemory };
+    case 'ephemeral-storage': return { capacity: node.ephemeral, requested: node.usedEphemeral + pod.requests.ephemeral };
+  }
+  const wanted = pod.requests.scalars?.get(resource) ?? 0;
+  if (wanted === 0) return { capacity: 0, requested: 0 };
+  return { capacity: node.scalars?.get(resource) ?? 0, requested: (node.usedScalars.get(resource) ?? 0) + wanted };
+}
+
+export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups, strategy, resources, shape }: FitArgs): Plugin {
+  const ignored = ignoredResources.length + ignoredResourceGroups.length === 0 ? undefined
+    : (name: string): boolean => ignoredResources.includes(name) || (name.includes('/') && ignoredResourceGroups.includes(name.slice(0, name.indexOf('/'))));
+  const byCurve = strategy === 'RequestedToCapacityRatio';
+  const scoreOf = byCurve ? alongShape(shape) : strategy === 'MostAllocated' ? mostRequested : leastRequested;
+  return {
+    name: 'NodeResourcesFit',
+    weight: 1,
+    wakes: ['NodeAdd', 'NodeAllocatable', 'PodDelete', 'PodUpdate', 'OwnUpdate'],
+    perNode: true,
+    prepareFilter({ requests }) {
+      return { filter: (node) => fits(requests, node, ignored) };
+    },
+    prepareScore(pod) {
+      return {
+        score(node) {
+          let sum = 0;
+          let weights = 0;
+          for (const { name, weight } of resources) {
+            const { capacity, requested } = shareOf(name, pod, node);
+            if (capacity === 0) continue;
+            const score = scoreOf(requested, capacity);
+            if (byCurve && score <= 0) continue; // upstream leaves such a resource out of the mean
+            sum += score * weight;
+            weights += weight;
+          }
+          if (weights === 0) return 0;
+          return byCurve ? Math.round(sum / weights) : Math.trunc(sum / weights);
+        },
+      };
+    },
+  };
+}
+export const nodeResourcesFit = createNodeResourcesFit(defaultArgs.NodeResourcesFit);
