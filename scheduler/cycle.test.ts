@@ -9,6 +9,7 @@ import { createPodInfo } from './pod-info.ts';
 import { compileLabels } from './selectors.ts';
 import { Snapshot } from './snapshot.ts';
 import { makeNode, makePod } from './testing/fake-cluster.ts';
+import { VolumePromises } from './volume-promises.ts';
 
 function schedule(nodes: Node[], running: Pod[], pod: Pod, more: Partial<Context> = {}): Outcome {
   const snapshot = new Snapshot();
@@ -16,7 +17,8 @@ function schedule(nodes: Node[], running: Pod[], pod: Pod, more: Partial<Context
   for (const other of running) snapshot.setPod(other);
   const context: Context = {
     snapshot, namespaceLabels: (name) => ({ 'kubernetes.io/metadata.name': name }), defaultSelector: () => undefined,
-    claim: () => undefined, volume: () => undefined, storageClass: () => undefined, ...more,
+    claim: () => undefined, volume: () => undefined, volumesOfClass: () => [], storageClass: () => undefined, csiNode: () => undefined, pod: () => pod,
+    promises: new VolumePromises(), volumesChanged: () => Promise.resolve(), ...more,
   };
   const cycle = new Cycle({ plugins, context, nominator: new Nominator(), disruptionBudgets: () => [], random: () => 0.5 });
   return cycle.schedule(createPodInfo(pod));
@@ -59,14 +61,6 @@ describe('Cycle.schedule()', () => {
     const claim = () => ({ metadata: { name: 'data' }, spec: {} });
     expect(placed([makeNode('a')], [], pod({ volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }] }), { claim }))
       .to.equal(`0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.${notHelpful}`);
-  });
-  it('rejects a pod whose claim waits for its first consumer: nobody here chooses a volume for it', () => {
-    const more: Partial<Context> = {
-      claim: () => ({ metadata: { name: 'data' }, spec: { storageClassName: 'local' } }),
-      storageClass: () => ({ metadata: { name: 'local' }, provisioner: 'example.com/local', volumeBindingMode: 'WaitForFirstConsumer' }),
-    };
-    expect(placed([makeNode('a')], [], pod({ volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }] }), more))
-      .to.equal(`0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.${notHelpful}`);
   });
   it('sorts reasons as text and counts the nodes that were not looked at', () => {
     const nodes = [makeNode('a', { cpu: '1' }), makeNode('b', { cpu: '1' }), makeNode('c', { spec: { unschedulable: true } })];

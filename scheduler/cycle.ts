@@ -1,7 +1,7 @@
 // One scheduling cycle, start to end without waiting: filter the nodes, score those that pass, pick one; when none passes, say why
 // and see whether preemption helps. Upstream: pkg/scheduler/schedule_one.go.
 import { preempt, type Victims } from './preemption.ts';
-import { isRejection, type Context, type FilterStep, type Plugin, type Rejection } from './plugin.ts';
+import { isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation } from './plugin.ts';
 import type { Nominator } from './nominator.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { NodeInfo, Snapshot } from './snapshot.ts';
@@ -14,7 +14,7 @@ export interface Filter { readonly plugin: Plugin; readonly step: FilterStep }
 export type Verdict = { readonly plugin: Plugin; readonly rejection: Rejection };
 
 export type Outcome =
-  | { kind: 'placed'; node: NodeInfo; evaluated: number }
+  | { kind: 'placed'; node: NodeInfo; evaluated: number; reservations: readonly Reservation[] }
   | {
     kind: 'unschedulable';
     message: string;
@@ -69,16 +69,16 @@ export class Cycle {
 
     const nominated = pod.pod.status?.nominatedNodeName ?? this.#options.nominator.nodeOf(pod.uid);
     const first = nominated ? this.#snapshot.node(nominated) : undefined;
-    if (first && !checkNode(filters, pod, first, this.#options.nominator)) return { kind: 'placed', node: first, evaluated: 1 };
+    if (first && !checkNode(filters, pod, first, this.#options.nominator)) return { kind: 'placed', node: first, evaluated: 1, reservations: reserve(filters, first) };
 
     const feasible = this.#feasible;
     feasible.length = 0;
     const verdicts = new Map<NodeInfo, Verdict>();
     const looked = this.#search(pod, filters, nodeNames, verdicts);
     if (feasible.length === 0) return this.#explain(pod, filters, verdicts, nodeNames ? 'NodeAffinity' : undefined, nodes.length);
-    const node = feasible.length === 1 ? feasible[0] : this.#best(pod, feasible);
+    const node = feasible.length === 1 ? feasible[0] : this.#best(pod, feasible, filters);
     if (!node) throw new Error('scoring lost every node');
-    return { kind: 'placed', node, evaluated: looked };
+    return { kind: 'placed', node, evaluated: looked, reservations: reserve(filters, node) };
   }
 
   #prepare(pod: PodInfo): { filters: Filter[]; nodeNames: ReadonlySet<string> | undefined } | Verdict {
@@ -115,7 +115,7 @@ export class Cycle {
     return looked;
   }
 
-  #best(pod: PodInfo, nodes: readonly NodeInfo[]): NodeInfo | undefined {
+  #best(pod: PodInfo, nodes: readonly NodeInfo[], filters: readonly Filter[]): NodeInfo | undefined {
     if (this.#total.length < nodes.length) {
       this.#total = new Float64Array(nodes.length * 2);
       this.#scores = new Float64Array(nodes.length * 2);
@@ -132,6 +132,10 @@ export class Cycle {
       step.normalize?.(scores, nodes);
       const weight = plugin.weight ?? 1;
       for (let i = 0; i < nodes.length; i += 1) total[i] = (total[i] ?? 0) + weight * (scores[i] ?? 0);
+    }
+    for (const { step } of filters) {
+      if (!step.score) continue;
+      for (const [i, node] of nodes.entries()) total[i] = (total[i] ?? 0) + step.score(node);
     }
     let best = 0;
     let ties = 1;
@@ -194,6 +198,10 @@ function firstRejection(filters: readonly Filter[], node: NodeInfo): Verdict | u
     if (rejection) return { plugin, rejection };
   }
   return undefined;
+}
+
+function reserve(filters: readonly Filter[], node: NodeInfo): readonly Reservation[] {
+  return filters.flatMap(({ step }) => step.reserve?.(node) ?? []);
 }
 
 /** The first plugin that rejects the node, with room left for pods that were nominated to it and stand before this one. */

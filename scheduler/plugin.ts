@@ -1,8 +1,10 @@
 // What a scheduling plugin is. Plugins are stateless; what they work out for one pod lives in the step they return.
-import type { KubeObject } from '#machinery/api/object.ts';
+import type { KubeObject, Pod } from '#machinery/api/object.ts';
+import type { Client } from '#machinery/client/types.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Labels, Selector } from './selectors.ts';
 import type { NodeInfo, Snapshot } from './snapshot.ts';
+import type { VolumePromises } from './volume-promises.ts';
 
 /** Why a node (or, from `prepareFilter`, every node) is out. `resolvable`: removing pods from it could help. */
 export interface Rejection { readonly reasons: readonly string[]; readonly resolvable: boolean }
@@ -14,6 +16,18 @@ export interface FilterStep {
   /** Keep the step's own sums right while preemption tries pods out. */
   add?(pod: PodInfo, node: NodeInfo): void;
   remove?(pod: PodInfo, node: NodeInfo): void;
+  /** Adds what it found out while filtering to the node's score, 0 to 100. */
+  score?(node: NodeInfo): number;
+  /** The pod goes to this node: holds what it needs there beyond the node itself. undefined: nothing. */
+  reserve?(node: NodeInfo): Reservation | undefined;
+}
+
+/** What a plugin holds for a pod between the choice of its node and the binding. */
+export interface Reservation {
+  /** Brings it about before the pod is bound; may wait for others. Throws when the pod cannot go there after all. */
+  preBind(client: Client, signal: AbortSignal): Promise<void>;
+  /** Lets go: the API server shows it now, or it failed. */
+  undo(): void;
 }
 
 export interface ScoreStep {
@@ -35,7 +49,13 @@ export interface Context {
   readonly defaultSelector: (pod: PodInfo) => Selector | undefined;
   readonly claim: (namespace: string, name: string) => KubeObject | undefined;
   readonly volume: (name: string) => KubeObject | undefined;
+  readonly volumesOfClass: (name: string) => readonly KubeObject[];
   readonly storageClass: (name: string) => KubeObject | undefined;
+  readonly csiNode: (name: string) => KubeObject | undefined;
+  readonly pod: (namespace: string, name: string) => Pod | undefined;
+  readonly promises: VolumePromises;
+  /** Settles at the next change of any claim or volume, or when a pod is gone; never rejects. */
+  readonly volumesChanged: () => Promise<void>;
 }
 
 export interface Plugin {

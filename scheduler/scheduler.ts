@@ -9,7 +9,7 @@ import { pods } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder } from '#machinery/client/types.ts';
 import { Cycle } from './cycle.ts';
 import { Nominator } from './nominator.ts';
-import { isRejection, type ClusterEvent, type Plugin } from './plugin.ts';
+import { isRejection, type ClusterEvent, type Plugin, type Reservation } from './plugin.ts';
 import { plugins } from './plugins/all.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Victims } from './preemption.ts';
@@ -40,6 +40,8 @@ export class Scheduler {
   readonly #byName = new Map<string, Plugin>(plugins.map((plugin) => [plugin.name, plugin]));
   /** Work in the background: bindings, condition patches, preemptions. */
   readonly #background = new Set<Promise<void>>();
+  /** Pods that wait for what their plugins reserved, volumes above all: that may take minutes and holds nobody else up. */
+  readonly #waiting = new Set<Promise<void>>();
   #recorders: EventRecorder[] = [];
 
   constructor(options: SchedulerOptions) {
@@ -68,7 +70,7 @@ export class Scheduler {
       await new Promise((resolve) => setImmediate(resolve)); // answers and watch events come in between
       while (this.#background.size >= this.#options.maxInFlight && !signal.aborted) await Promise.race(this.#background);
     }
-    await Promise.allSettled(this.#background);
+    await Promise.allSettled([...this.#background, ...this.#waiting]);
   }
 
   #scheduleOne(entry: QueuedPod, signal: AbortSignal): void {
@@ -91,7 +93,9 @@ export class Scheduler {
     if (outcome.kind === 'placed') {
       this.snapshot.assume(info, outcome.node.name);
       this.nominator.delete(info.uid);
-      this.#inBackground('binding', () => this.#bind(entry, outcome.node.name, signal));
+      const { node: { name: node }, reservations } = outcome;
+      if (reservations.length === 0) this.#inBackground('binding', () => this.#bind(entry, node, signal));
+      else this.#inBackground('binding', () => this.#prepareAndBind(entry, node, reservations, signal), this.#waiting);
       return;
     }
     const { message, rejectors, nominate, victims } = outcome;
@@ -104,6 +108,27 @@ export class Scheduler {
       await this.#report(info, 'Unschedulable', message, nominate, signal);
       if (victims) await this.#evict(entry, victims, signal);
     });
+  }
+
+  async #prepareAndBind(entry: QueuedPod, node: string, reservations: readonly Reservation[], signal: AbortSignal): Promise<void> {
+    const { info } = entry;
+    try {
+      for (const reservation of reservations) await reservation.preBind(this.#client, signal);
+    } catch (error) {
+      for (const reservation of reservations) reservation.undo();
+      if (signal.aborted) return;
+      this.snapshot.forget(info.uid);
+      this.queue.event('PodDelete', node); // its room is free again
+      if (this.cluster.pod(info.namespace, info.name)?.metadata.uid !== info.uid) {
+        this.queue.delete(info.uid);
+        return;
+      }
+      log.warn('volumes not ready', { pod: info.key, node, error });
+      this.#schedulerError(entry, `running PreBind plugin "VolumeBinding": ${error instanceof Error ? error.message : String(error)}`, signal);
+      return;
+    }
+    await this.#bind(entry, node, signal);
+    for (const reservation of reservations) reservation.undo();
   }
 
   async #bind(entry: QueuedPod, node: string, signal: AbortSignal): Promise<void> {
@@ -206,11 +231,11 @@ export class Scheduler {
     recorder?.event(subject(info.pod), type, reason, note, { action, ...(related ? { related: subject(related.pod) } : {}) });
   }
 
-  #inBackground(what: string, work: () => Promise<void>): void {
+  #inBackground(what: string, work: () => Promise<void>, set = this.#background): void {
     const promise = work()
       .catch((error: unknown) => log.error(`${what} failed`, { error }))
-      .finally(() => this.#background.delete(promise));
-    this.#background.add(promise);
+      .finally(() => set.delete(promise));
+    set.add(promise);
   }
 }
 

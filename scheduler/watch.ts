@@ -2,17 +2,19 @@
 import { createInformer } from '#machinery/client/informer.ts';
 import { createInformers } from '#machinery/client/informers.ts';
 import {
-  namespaces, nodes, persistentVolumeClaims, persistentVolumes, podDisruptionBudgets, pods, replicaSets, replicationControllers,
+  csiNodes, namespaces, nodes, persistentVolumeClaims, persistentVolumes, podDisruptionBudgets, pods, replicaSets, replicationControllers,
   services, statefulSets, storageClasses,
 } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import { controllerOf, type Container, type Pod, type PodDisruptionBudget } from '#machinery/api/object.ts';
+import { classOfVolume } from '#machinery/api/volumes.ts';
 import type { Nominator } from './nominator.ts';
 import { createPodInfo, sameForScheduling, sameLabels, type PodInfo } from './pod-info.ts';
 import type { Context } from './plugin.ts';
 import type { SchedulingQueue } from './queue.ts';
 import { compileLabels, compileLabelSelector, type Labels, type Selector } from './selectors.ts';
 import type { Snapshot } from './snapshot.ts';
+import { VolumePromises } from './volume-promises.ts';
 
 export interface Cluster {
   readonly context: Context;
@@ -32,7 +34,14 @@ export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: 
   const byName = {
     namespaces: others.for(namespaces), services: others.for(services), replicationControllers: others.for(replicationControllers),
     replicaSets: others.for(replicaSets), statefulSets: others.for(statefulSets), claims: others.for(persistentVolumeClaims),
-    volumes: others.for(persistentVolumes), classes: others.for(storageClasses), budgets: others.for(podDisruptionBudgets),
+    volumes: others.for(persistentVolumes), classes: others.for(storageClasses), budgets: others.for(podDisruptionBudgets), csiNodes: others.for(csiNodes),
+  };
+  byName.volumes.addIndex('class', (volume) => [classOfVolume(volume)]);
+  const promises = new VolumePromises();
+  let volumesChanged = Promise.withResolvers<void>();
+  const tellVolumes = (): void => {
+    volumesChanged.resolve();
+    volumesChanged = Promise.withResolvers<void>();
   };
   const serviceSelectors = new Map<string, { version: string | undefined; selector: Selector }>();
 
@@ -73,13 +82,21 @@ export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: 
       namespaceLabels: (name): Labels | undefined => byName.namespaces.get('', name)?.metadata.labels,
       claim: (namespace, name) => byName.claims.get(namespace, name),
       volume: (name) => byName.volumes.get('', name),
+      volumesOfClass: (name) => byName.volumes.byIndex('class', name),
       storageClass: (name) => byName.classes.get('', name),
+      csiNode: (name) => byName.csiNodes.get('', name),
+      pod: (namespace, name) => podInformer.get(namespace, name),
+      promises,
+      volumesChanged: () => volumesChanged.promise,
     },
     pod: (namespace, name) => podInformer.get(namespace, name),
     budgets: () => byName.budgets.list(),
     feed(queue, nominator) {
       podInformer.onChange((change) => {
-        if (change.type === 'deleted') podDeleted(change.object, snapshot, queue, nominator);
+        if (change.type === 'deleted') {
+          podDeleted(change.object, snapshot, queue, nominator);
+          tellVolumes();
+        }
         else podSeen(change.object, change.type === 'updated' ? change.old : undefined, schedulerName, snapshot, queue, nominator);
       });
       nodeInformer.onChange((change) => {
@@ -89,10 +106,14 @@ export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: 
           queue.event('NodeLabel'); // a domain may be gone, which changes how pods must spread
         } else for (const event of snapshot.setNode(change.object)) queue.event(event, name);
       });
-      const volumeEvent = (): void => queue.event('Volume');
+      const volumeEvent = (): void => {
+        queue.event('Volume');
+        tellVolumes();
+      };
       byName.claims.onChange(volumeEvent);
       byName.volumes.onChange(volumeEvent);
       byName.classes.onChange(volumeEvent);
+      byName.csiNodes.onChange(volumeEvent);
       byName.namespaces.onChange((change) => {
         if (change.type !== 'updated' || !sameLabels(change.old.metadata.labels, change.object.metadata.labels)) queue.event('Namespace');
       });
@@ -158,7 +179,8 @@ export function keepPod(pod: Pod): Pod {
   const { metadata, spec, status } = pod;
   if (!spec) return pod;
   const keepContainer = ({ name, image, resources, ports, restartPolicy }: Container): Container => ({ name, image, resources, ports, restartPolicy });
-  const volumes = spec.volumes?.filter((volume) => volume.persistentVolumeClaim || volume.ephemeral || volume.image);
+  const volumes = spec.volumes?.filter((volume) => volume.persistentVolumeClaim || volume.ephemeral || volume.image
+    || volume.gcePersistentDisk || volume.awsElasticBlockStore || volume.iscsi || volume.rbd);
   return {
     apiVersion: 'v1', kind: 'Pod',
     metadata: {

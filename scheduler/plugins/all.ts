@@ -8,10 +8,13 @@ import { nodeName } from './node-name.ts';
 import { nodePorts } from './node-ports.ts';
 import { createNodeResourcesBalancedAllocation, nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts';
 import { createNodeResourcesFit, nodeResourcesFit } from './node-resources-fit.ts';
+import { nodeVolumeLimits } from './node-volume-limits.ts';
 import { nodeUnschedulable } from './node-unschedulable.ts';
 import { createPodTopologySpread, podTopologySpread } from './pod-topology-spread.ts';
 import { taintToleration } from './taint-toleration.ts';
 import { volumeBinding } from './volume-binding.ts';
+import { volumeRestrictions } from './volume-restrictions.ts';
+import { volumeZone } from './volume-zone.ts';
 
 export const plugins: readonly Plugin[] = [
   nodeUnschedulable,
@@ -20,7 +23,10 @@ export const plugins: readonly Plugin[] = [
   nodeAffinity,
   nodePorts,
   nodeResourcesFit,
+  volumeRestrictions,
+  nodeVolumeLimits,
   volumeBinding,
+  volumeZone,
   podTopologySpread,
   interPodAffinity,
   nodeResourcesBalancedAllocation,
