@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import { createLogger } from '#machinery/base/log.ts';
 import type { RequestState } from './filters/context.ts';
-import type { Registry } from './metrics/registry.ts';
+import type { Registry } from '#machinery/base/metrics.ts';
 
 const log = createLogger('health');
 

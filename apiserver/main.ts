@@ -29,7 +29,7 @@ import { ObjectStore } from './handlers/store.ts';
 import { Health } from './health.ts';
 import { createAccessMetrics } from './metrics/access.ts';
 import { createAdmissionMetrics } from './metrics/admission.ts';
-import { Registry } from './metrics/registry.ts';
+import { Registry } from '#machinery/base/metrics.ts';
 import { RequestMetrics } from './metrics/requests.ts';
 import { addStateMetrics } from './metrics/state.ts';
 import { measureStorage } from './metrics/storage.ts';

@@ -29,7 +29,7 @@ import { respond, send } from './handlers/respond.ts';
 import type { Health } from './health.ts';
 import type { AccessMetrics } from './metrics/access.ts';
 import { processMetrics } from './metrics/process.ts';
-import type { Registry } from './metrics/registry.ts';
+import type { Registry } from '#machinery/base/metrics.ts';
 import type { RequestMetrics, RequestSeries } from './metrics/requests.ts';
 import type { ApiserverOptions } from './options.ts';
 

@@ -1,7 +1,7 @@
 // Authentication and authorization, counted by their results. Upstream: endpoints/filters/metrics.go.
 import type { UserInfo } from '../request.ts';
-import { exponentialBounds } from './registry.ts';
-import type { Registry } from './registry.ts';
+import { exponentialBounds } from '#machinery/base/metrics.ts';
+import type { Registry } from '#machinery/base/metrics.ts';
 
 const bounds = exponentialBounds(0.001, 2, 15);
 const known: ReadonlySet<string> = new Set(['admin', 'client', 'kube_proxy', 'kubelet', 'system:serviceaccount:kube-system:default']);

@@ -1,6 +1,6 @@
 // How long admission takes, for each plugin and for all of a step. Upstream: apiserver/pkg/admission/metrics.
 import type { Operation } from '../admission/admission.ts';
-import type { HistogramCell, Registry } from './registry.ts';
+import type { HistogramCell, Registry } from '#machinery/base/metrics.ts';
 
 const bounds = [0.005, 0.025, 0.1, 0.5, 1, 2.5];
 

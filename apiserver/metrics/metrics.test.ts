@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { startTestServer, watchLines } from '../testing.ts';
 import type { TestServer } from '../testing.ts';
 import { parseMetrics } from './_parse.ts';
-import { exponentialBounds, Registry } from './registry.ts';
+import { exponentialBounds, Registry } from '#machinery/base/metrics.ts';
 
 const maps = '/api/v1/namespaces/default/configmaps';
 

@@ -4,8 +4,8 @@ import { isLongRunning, readsOnly } from '../filters/limits.ts';
 import { isTrue } from '../filters/request-info.ts';
 import type { RequestInfo } from '../request.ts';
 import type { ResourceRow } from '../resources/resource.ts';
-import { exponentialBounds } from './registry.ts';
-import type { Cell, HistogramCell, Registry } from './registry.ts';
+import { exponentialBounds } from '#machinery/base/metrics.ts';
+import type { Cell, HistogramCell, Registry } from '#machinery/base/metrics.ts';
 
 const component = 'apiserver';
 const durationBounds = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];

@@ -5,7 +5,7 @@ import type { StorageConfig } from '../config.ts';
 import { versionInfo } from '../discovery/version.ts';
 import type { ServedResources } from '../handlers/served.ts';
 import type { WatchCache } from '../storage/cache.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from '#machinery/base/metrics.ts';
 
 export function addStateMetrics(registry: Registry, { resources, cache, storage, audit }: { resources: ServedResources; cache: WatchCache; storage: StorageConfig; audit: AuditCounts | undefined }): void {
   const stored = () => resources.all().filter(({ stored: where, row }) => where?.row === row);

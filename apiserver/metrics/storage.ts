@@ -1,7 +1,7 @@
 // Measures a store from outside, whichever engine it is, under the names that dashboards know: etcd_*. Upstream: storage/etcd3/metrics.
 import type { Storage } from '../storage/storage.ts';
-import { HistogramCell } from './registry.ts';
-import type { Registry } from './registry.ts';
+import { HistogramCell } from '#machinery/base/metrics.ts';
+import type { Registry } from '#machinery/base/metrics.ts';
 
 const bounds = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
 

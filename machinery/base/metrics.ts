@@ -1,6 +1,6 @@
 // Metrics in the Prometheus text format. Whoever counts keeps the cell of his labels, so that counting is one addition; all text is
 // made when somebody scrapes.
-import { createLogger } from '#machinery/base/log.ts';
+import { createLogger } from './log.ts';
 
 const log = createLogger('metrics');
 /** Labels may come from clients; beyond this many series of one name further ones are counted in none. */
