@@ -1,5 +1,6 @@
 // Every controller by upstream's name. Not here yet: see README.md.
 import type { CreateController } from './context.ts';
+import { createBootstrapSigner, createTokenCleaner } from './bootstrap-token/controller.ts';
 import { createCertificateApprover, createCertificateCleaner, createCertificateSigner } from './certificates/controller.ts';
 import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
 import { createCronJobController } from './cronjob/controller.ts';
@@ -25,14 +26,17 @@ import { createReplicaSetController, createReplicationControllerController } fro
 import { createResourceQuotaController } from './resourcequota/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
 import { createServiceAccountController } from './serviceaccount/controller.ts';
+import { createServiceAccountTokenController } from './serviceaccount-token/controller.ts';
 import { createServiceCidrController } from './servicecidr/controller.ts';
 import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
+import { createTtlController } from './ttl/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
 import { createVacProtectionController } from './vac-protection/controller.ts';
 import { createVolumeExpander } from './volume-expand/controller.ts';
 
 export const controllers: Readonly<Record<string, CreateController>> = {
+  'serviceaccount-token-controller': createServiceAccountTokenController,
   'endpoints-controller': createEndpointsController,
   'endpointslice-controller': createEndpointSliceController,
   'endpointslice-mirroring-controller': createEndpointSliceMirroringController,
@@ -53,6 +57,9 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'certificatesigningrequest-signing-controller': createCertificateSigner,
   'certificatesigningrequest-approving-controller': createCertificateApprover,
   'certificatesigningrequest-cleaner-controller': createCertificateCleaner,
+  'ttl-controller': createTtlController,
+  'bootstrap-signer-controller': createBootstrapSigner,
+  'token-cleaner-controller': createTokenCleaner,
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,
@@ -69,3 +76,6 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   // Not upstream's: the provisioner behind the default StorageClass.
   'local-path-provisioner': createLocalPathProvisioner,
 };
+
+/** Run only when they are named: nodes join without bootstrap tokens here. */
+export const offByDefault: readonly string[] = ['bootstrap-signer-controller', 'token-cleaner-controller'];

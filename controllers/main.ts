@@ -9,7 +9,7 @@ import { createLogger } from '#machinery/base/log.ts';
 import { createClient } from '#machinery/client/client.ts';
 import { createInformers } from '#machinery/client/informers.ts';
 import type { Client } from '#machinery/client/types.ts';
-import { controllers } from './all.ts';
+import { controllers, offByDefault } from './all.ts';
 import { configOf, flags } from './config.ts';
 import type { ControllersConfig } from './config.ts';
 import { createContext } from './context.ts';
@@ -61,7 +61,7 @@ export function chosen(wanted: readonly string[]): string[] {
     const name = entry.replace(/^-/, '');
     if (name !== '*' && !known.includes(name)) throw new UsageError(`no controller is named "${name}"; there are ${known.join(', ')}`);
   }
-  return known.filter((name) => wanted.includes(name) || (wanted.includes('*') && !wanted.includes(`-${name}`)));
+  return known.filter((name) => wanted.includes(name) || (wanted.includes('*') && !offByDefault.includes(name) && !wanted.includes(`-${name}`)));
 }
 
 /** `proa controllers`. */

@@ -1,6 +1,6 @@
 // What others need to check service-account tokens on their own: the discovery document and the public keys.
 import type { ApiserverConfig } from '../config.ts';
-import { jwks, readTokenKey } from './jwt.ts';
+import { jwks, readTokenKey } from '#machinery/pki/jwt.ts';
 
 export const openidConfigurationPath = '/.well-known/openid-configuration';
 export const jwksPath = '/openid/v1/jwks';

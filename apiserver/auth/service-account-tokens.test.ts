@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { generateKeyPairSync } from 'node:crypto';
 import { createFakeBackend, type FakeBackend } from './fake-backend.ts';
-import { createSigner, parseToken, readTokenKey, jwks } from './jwt.ts';
+import { createSigner, parseToken, readTokenKey, jwks } from '#machinery/pki/jwt.ts';
 import { createTokenAuthenticator, TokenError, type TokenAuthenticator } from './service-account-tokens.ts';
 
 const pem = (type: 'rsa' | 'ec'): { publicKey: string; privateKey: string } => {

@@ -1,5 +1,6 @@
 // Bearer tokens of service accounts: signature, issuer, audience, times, and whether what they are bound to still lives.
 // Upstream: pkg/serviceaccount/{jwt,claims}.go.
+import { timingSafeEqual } from 'node:crypto';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { Backend } from '../backend.ts';
 import type { ApiserverConfig } from '../config.ts';
@@ -7,7 +8,7 @@ import type { UserInfo } from '../request.ts';
 import {
   authenticatedGroup, credentialIdKey, nodeNameKey, nodeUidKey, podNameKey, podUidKey, serviceAccountGroups, serviceAccountUsername,
 } from './identity.ts';
-import { isSignedBy, parseToken, readTokenKey, type ParsedToken, type TokenKey } from './jwt.ts';
+import { isSignedBy, parseToken, readTokenKey, type ParsedToken, type TokenKey } from '#machinery/pki/jwt.ts';
 
 /** A token that is ours and not good; the text is safe to show (TokenReview does). */
 export class TokenError extends Error {
@@ -31,9 +32,12 @@ interface Claims {
   pod?: Ref;
   secret?: Ref;
   node?: Ref;
+  /** Of a token without an end: the Secret that must still hold it. */
+  heldBy?: string;
   user: UserInfo;
 }
 
+const legacyIssuer = 'kubernetes/serviceaccount';
 const leewayMs = 60_000; // go-jose's default
 const cacheLimit = 2048;
 export const invalidToken = 'invalid bearer token';
@@ -55,13 +59,13 @@ export function createTokenAuthenticator(
     const known = verified.get(token);
     if (known !== undefined) return known;
     const parsed = parseToken(token);
-    if (parsed === undefined || parsed.claims.iss !== config.issuer) throw new TokenError(invalidToken);
+    if (parsed === undefined || (parsed.claims.iss !== config.issuer && parsed.claims.iss !== legacyIssuer)) throw new TokenError(invalidToken);
     const { kid } = parsed.header;
     const candidates = typeof kid === 'string' && kid !== '' ? [keys.get(kid)] : [...keys.values()];
     const usable = candidates.filter((key) => key !== undefined);
     if (usable.length === 0) throw new TokenError('invalid signature, no keys found');
     if (!usable.some((key) => isSignedBy(parsed, key))) throw new TokenError('invalid signature');
-    const claims = readClaims(parsed);
+    const claims = parsed.claims.iss === legacyIssuer ? readLegacyClaims(parsed) : readClaims(parsed);
     if (verified.size >= cacheLimit) verified.delete(verified.keys().next().value ?? '');
     verified.set(token, claims);
     return claims;
@@ -82,6 +86,7 @@ export function createTokenAuthenticator(
       }
       if (nowMs < claims.notBeforeMs - leewayMs) throw new TokenError('service account token is not valid yet');
       if (nowMs < claims.issuedMs - leewayMs) throw new TokenError('service account token is issued in the future');
+      if (claims.heldBy !== undefined) checkHeld(claims, claims.heldBy, token, backend);
       checkLiving(claims, backend, nowMs);
       return { user: claims.user, audiences: shared };
     },
@@ -99,6 +104,19 @@ function checkLiving({ namespace, account, pod, secret, node }: Claims, backend:
   else if (node !== undefined) checkBound(backend.lookup('nodes', '', node.name), node, 'node UID', 'service account node ref claim', nowMs);
 }
 
+/** Deleting the Secret ends its token at once. */
+function checkHeld({ namespace, account }: Claims, name: string, token: string, backend: Pick<Backend, 'lookup'>): void {
+  const secret = backend.lookup('secrets', namespace, name);
+  if (secret === undefined || secret.metadata?.deletionTimestamp !== undefined) throw new TokenError('Token has been invalidated');
+  const held = Buffer.from(text(record(secret['data'])?.['token']), 'base64');
+  const given = Buffer.from(token);
+  if (held.length !== given.length || !timingSafeEqual(held, given)) throw new TokenError("Token does not match server's copy");
+  const invalidSince = secret.metadata?.labels?.['kubernetes.io/legacy-token-invalid-since'];
+  if (!invalidSince) return;
+  throw new TokenError(`the token in secret ${namespace}/${name} for service account ${namespace}/${account.name} has been marked invalid. `
+    + "Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token");
+}
+
 function checkBound(object: Readonly<KubeObject> | undefined, ref: Ref, what: string, claim: string, nowMs: number): void {
   if (object === undefined) throw new TokenError('service account token has been invalidated');
   if (object.metadata?.uid !== ref.uid) throw new TokenError(`${what} (${object.metadata?.uid}) does not match ${claim} (${ref.uid})`);
@@ -108,6 +126,18 @@ function checkBound(object: Readonly<KubeObject> | undefined, ref: Ref, what: st
 function isLongDeleted(object: Readonly<KubeObject>, nowMs: number): boolean {
   const at = object.metadata?.deletionTimestamp;
   return at !== undefined && Date.parse(at) < nowMs - leewayMs;
+}
+
+function readLegacyClaims({ claims }: ParsedToken): Claims {
+  const of = (key: string): string => text(claims[`kubernetes.io/serviceaccount/${key}`]);
+  const [namespace, account, heldBy] = [of('namespace'), { name: of('service-account.name'), uid: of('service-account.uid') }, of('secret.name')];
+  const name = serviceAccountUsername(namespace, account.name);
+  if (namespace === '' || account.name === '' || account.uid === '' || heldBy === '') throw new TokenError('service account token claims could not be validated');
+  if (claims.sub !== name) throw new TokenError('sub claim is invalid');
+  return {
+    audiences: [], expiresMs: Infinity, notBeforeMs: 0, issuedMs: 0, namespace, account, heldBy,
+    user: { name, uid: account.uid, groups: [...serviceAccountGroups(namespace), authenticatedGroup] },
+  };
 }
 
 function readClaims({ claims }: ParsedToken): Claims {

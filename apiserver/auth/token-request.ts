@@ -8,7 +8,7 @@ import type { AdmissionAttributes, AdmissionPlugin } from '../admission/admissio
 import { createNodeRestriction } from '../admission/node-restriction.ts';
 import type { CustomHandler, ServerDeps } from '../backend.ts';
 import { projectedTokenSeconds, serviceAccountUsername } from './identity.ts';
-import { createSigner } from './jwt.ts';
+import { createSigner } from '#machinery/pki/jwt.ts';
 
 const group = 'authentication.k8s.io';
 const kind = 'TokenRequest';

@@ -4,7 +4,7 @@ import { anonymous } from '../auth/identity.ts';
 import { createFakeBackend, fakeContext } from '../auth/fake-backend.ts';
 import { createCa } from '#machinery/pki/pki.ts';
 import { generateKeyPairSync } from 'node:crypto';
-import { createSigner } from '../auth/jwt.ts';
+import { createSigner } from '#machinery/pki/jwt.ts';
 import type { ServerDeps } from '../backend.ts';
 import type { RequestInfo, UserInfo } from '../request.ts';
 import { authenticateRequest, createAuthenticator } from './authn.ts';
