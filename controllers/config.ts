@@ -31,7 +31,7 @@ export interface ControllersConfig {
   terminatedPodGcThreshold: number;
   horizontalPodAutoscaler: { syncPeriodMs: number; tolerance: number; downscaleStabilizationMs: number; cpuInitializationPeriodMs: number; initialReadinessDelayMs: number };
   maxEndpointsPerSlice: number;
-  /** How often all quotas are counted again. */
+  /** How often all quotas are counted again; 0 never. */
   resourceQuotaSyncPeriodMs: number;
   mirroringMaxEndpointsPerSubset: number;
   concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; horizontalPodAutoscaler: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number; resourceQuota: number };
@@ -91,7 +91,7 @@ export const flags = {
   'max-endpoints-per-slice': { kind: 'number', default: 100, min: 1, max: 1000, help: 'Endpoints in one EndpointSlice.' },
   'mirroring-max-endpoints-per-subset': { kind: 'number', default: 1000, min: 1, max: 1000, help: 'Addresses of one subset of Endpoints that are mirrored to an EndpointSlice.' },
   'mirroring-concurrent-service-endpoint-syncs': workers('Endpoints that are mirrored', 5),
-  'resource-quota-sync-period-ms': { kind: 'number', default: 300_000, min: 1000, help: 'How often all quotas are counted again.' },
+  'resource-quota-sync-period': { kind: 'string', placeholder: 'DURATION', default: '5m0s', help: 'How often all quotas are counted again; 0 never.' },
   'concurrent-deployment-syncs': workers('Deployments', 5),
   'concurrent-daemonset-syncs': workers('DaemonSets', 2),
   'concurrent-statefulset-syncs': workers('StatefulSets', 5),
@@ -110,7 +110,7 @@ export const flags = {
 
 /** Reads the files that flags name. Throws UsageError or an Error that names the file. */
 export async function configOf(values: FlagValues<typeof flags>): Promise<ControllersConfig> {
-  const { UsageError } = await import('#machinery/base/flags.ts');
+  const { UsageError, durationMs } = await import('#machinery/base/flags.ts');
   if (!values.kubeconfig) throw new UsageError('--kubeconfig is needed: the file that says how to reach the API server');
   const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
   const { readFile } = await import('node:fs/promises');
@@ -143,7 +143,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
       initialReadinessDelayMs: values['horizontal-pod-autoscaler-initial-readiness-delay-ms'],
     },
     maxEndpointsPerSlice: values['max-endpoints-per-slice'],
-    resourceQuotaSyncPeriodMs: values['resource-quota-sync-period-ms'],
+    resourceQuotaSyncPeriodMs: durationMs('resource-quota-sync-period', values['resource-quota-sync-period']),
     mirroringMaxEndpointsPerSubset: values['mirroring-max-endpoints-per-subset'],
     concurrent: {
       daemonSet: values['concurrent-daemonset-syncs'], statefulSet: values['concurrent-statefulset-syncs'],

@@ -26,6 +26,7 @@ const gatherMs = 100;
 const syncTimeoutMs = 2000;
 /** How often resources that were not there are looked for, and informers that nobody needs are ended. */
 const tidyMs = 30_000;
+const shortestPeriodMs = 50;
 /** What was created while a new quota was first counted was neither charged nor, perhaps, seen. */
 const recountMs = 1000;
 
@@ -109,13 +110,14 @@ export function createResourceQuotaController({ config, informers, clientFor, no
       const monitors = new Monitors({ informers, client, now, onFreed, start: (name, task) => group.start(name, task) });
       group.start('quotas', (own) => runController({ name: account, queue, workers: config.concurrent.resourceQuota, reconcile: (key, each) => reconcile(key, monitors, each), maxRetries: Infinity }, own));
       group.start('tidy', async (own) => {
-        for (let next = now() + config.resourceQuotaSyncPeriodMs; !own.aborted;) {
-          await sleep(Math.min(tidyMs, config.resourceQuotaSyncPeriodMs), own).catch(() => undefined); // the loop's condition sees the abort
+        const periodMs = config.resourceQuotaSyncPeriodMs === 0 ? Infinity : Math.max(config.resourceQuotaSyncPeriodMs, shortestPeriodMs);
+        for (let next = now() + periodMs; !own.aborted;) {
+          await sleep(Math.min(tidyMs, periodMs), own).catch(() => undefined); // the loop's condition sees the abort
           const all = quotas.list();
           monitors.keepOnly(new Set(all.flatMap((quota) => evaluatorsOf(quota).map(({ id }) => id))));
           for (const key of incomplete) queue.add(key);
           if (now() < next) continue;
-          next = now() + config.resourceQuotaSyncPeriodMs;
+          next = now() + periodMs;
           for (const quota of all) queue.add(keyOf(quota));
         }
       });
