@@ -43,8 +43,12 @@ export function activePods(known: readonly Pod[], workerOf: (uid: string) => { s
   });
 }
 
-/** Undefined when the pod may run beside `others`. */
-export function refusal(pod: Pod, others: readonly Pod[], allocatable: Readonly<Record<string, string>>, node: Node | undefined): { reason: string; message: string } | undefined {
+/** example.com/gadget: what an administrator or a device plugin wrote into the Node's status. */
+const isExtended = (resource: string): boolean => resource.includes('/') && !/(^|\.)kubernetes\.io\//.test(resource);
+
+/** Undefined when the pod may run beside `others`. What the Node says it has goes before `measured`. */
+export function refusal(pod: Pod, others: readonly Pod[], measured: Readonly<Record<string, string>>, node: Node | undefined): { reason: string; message: string } | undefined {
+  const allocatable: Readonly<Record<string, string>> = { ...measured, ...node?.status?.allocatable };
   const podLimit = BigInt(allocatable.pods ?? '110');
   if (BigInt(others.length) + 1n > podLimit) {
     return { reason: 'OutOfpods', message: `Node didn't have enough resource: pods, requested: 1, used: ${others.length}, capacity: ${podLimit}` };
@@ -52,7 +56,7 @@ export function refusal(pod: Pod, others: readonly Pod[], allocatable: Readonly<
   const used: Amounts = new Map();
   for (const other of others) for (const [name, value] of podRequests(other)) used.set(name, (used.get(name) ?? 0n) + value);
   for (const [name, wanted] of podRequests(pod)) {
-    if (wanted === 0n) continue;
+    if (wanted === 0n || (isExtended(name) && allocatable[name] === undefined)) continue; // the latter is nobody's to hold back here (removeMissingExtendedResources)
     const capacity = parseQuantity(allocatable[name] ?? '0').nanos;
     const taken = used.get(name) ?? 0n;
     if (taken + wanted > capacity) {
