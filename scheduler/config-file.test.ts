@@ -8,7 +8,7 @@ const withProfile = (profile: unknown) => ({ ...head, profiles: [profile] });
 const withArgs = (name: string, args: unknown) => withProfile({ pluginConfig: [{ name, args }] });
 const namesOf = (profile: unknown): string[] => {
   const [config = defaultProfile] = readConfiguration(withProfile(profile)).profiles;
-  return createProfile(config).plugins.map(({ name, prepareFilter, prepareScore, weight }) => `${name}:${prepareFilter ? 'f' : ''}${prepareScore ? `s${weight}` : ''}`);
+  return createProfile(config).plugins.map((plugin) => `${plugin.name}:${'prepareFilter' in plugin ? 'f' : ''}${'prepareScore' in plugin ? `s${plugin.weight}` : ''}`);
 };
 
 describe('readConfiguration()', () => {

@@ -1,21 +1,26 @@
 // What a scheduler needs to know. Flags bear upstream's names; in one process the same type is filled without files.
+import { readFile } from 'node:fs/promises';
 import type { ClientConfig } from '#machinery/client/types.ts';
-import { durationMs, UsageError, parseFlags, type FlagTable } from '#machinery/base/flags.ts';
+import { durationMs, UsageError, parseFlags, type FlagTable, type FlagValues } from '#machinery/base/flags.ts';
+import { leaseProblems, readConfiguration, type FileConfig } from './config-file.ts';
+import { defaultProfile } from './profile.ts';
 
-export interface SchedulerConfig {
+export interface SchedulerConfig extends Omit<FileConfig, 'kubeconfig'> {
   client: ClientConfig;
-  leaderElect: boolean;
-  leaseNamespace: string;
-  leaseName: string;
-  leaseDurationMs: number;
-  renewDeadlineMs: number;
-  retryPeriodMs: number;
-  /** Pods with this `spec.schedulerName` are ours. */
-  schedulerName: string;
-  /** 0: the fewer the larger the cluster is, as upstream. */
-  percentageOfNodesToScore: number;
   /** Bindings and reports under way at once; the next cycle waits beyond that. */
   maxInFlight: number;
+  /** A pod that waits for an event gets another try after so long without one. */
+  maxUnschedulableMs: number;
+  /** Health and metrics over HTTPS; undefined: not served. */
+  serving: ServingConfig | undefined;
+}
+export interface ServingConfig {
+  address: string;
+  port: number;
+  /** PEM; undefined: a certificate of its own making. */
+  certificate: { cert: string; key: string } | undefined;
+  /** Open to everybody; a last `*` stands for any rest. */
+  openPaths: readonly string[];
 }
 
 export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
@@ -25,34 +30,87 @@ export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
   leaseDurationMs: 15_000,
   renewDeadlineMs: 10_000,
   retryPeriodMs: 2_000,
-  schedulerName: 'default-scheduler',
+  profiles: [defaultProfile],
   percentageOfNodesToScore: 0,
+  initialBackoffMs: 1_000,
+  maxBackoffMs: 10_000,
   maxInFlight: 64,
+  maxUnschedulableMs: 5 * 60_000,
+  serving: undefined,
 };
 
 export const flags = {
-  'kubeconfig': { kind: 'string', placeholder: 'PATH', help: 'File that says which API server to speak to, and as whom.' },
-  'leader-elect': { kind: 'boolean', default: true, help: 'Take a lease first, so that only one of several schedulers works.' },
-  'leader-elect-resource-namespace': { kind: 'string', placeholder: 'NAMESPACE', default: 'kube-system', help: 'Namespace of the lease.' },
-  'leader-elect-resource-name': { kind: 'string', placeholder: 'NAME', default: 'kube-scheduler', help: 'Name of the lease.' },
-  'leader-elect-lease-duration': { kind: 'string', placeholder: 'DURATION', default: '15s', help: 'How long a lease that is not renewed keeps others out.' },
-  'leader-elect-renew-deadline': { kind: 'string', placeholder: 'DURATION', default: '10s', help: 'How long the leader tries to renew before it gives up.' },
-  'leader-elect-retry-period': { kind: 'string', placeholder: 'DURATION', default: '2s', help: 'Pause between attempts.' },
+  'config': { kind: 'string', placeholder: 'PATH', help: 'A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1); --leader-elect… flags that are given win over it.' },
+  'kubeconfig': { kind: 'string', placeholder: 'PATH', help: 'File that says which API server to speak to, and as whom; clientConnection.kubeconfig of --config comes first.' },
+  'master': { kind: 'string', placeholder: 'URL', help: 'Address of the API server, in place of the one in the kubeconfig.' },
+  'leader-elect': { kind: 'boolean', help: 'Take a lease first, so that only one of several schedulers works (default true).' },
+  'leader-elect-resource-namespace': { kind: 'string', placeholder: 'NAMESPACE', help: 'Namespace of the lease (default kube-system).' },
+  'leader-elect-resource-name': { kind: 'string', placeholder: 'NAME', help: 'Name of the lease (default kube-scheduler).' },
+  'leader-elect-resource-lock': { kind: 'string', oneOf: ['leases'], default: 'leases', help: 'Kind of the object that is the lock.' },
+  'leader-elect-lease-duration': { kind: 'string', placeholder: 'DURATION', help: 'How long a lease that is not renewed keeps others out (default 15s).' },
+  'leader-elect-renew-deadline': { kind: 'string', placeholder: 'DURATION', help: 'How long the leader tries to renew before it gives up (default 10s).' },
+  'leader-elect-retry-period': { kind: 'string', placeholder: 'DURATION', help: 'Pause between attempts (default 2s).' },
+  'pod-max-in-unschedulable-pods-duration': { kind: 'string', placeholder: 'DURATION', default: '5m0s', help: 'A pod that waits for an event gets another try after so long without one.' },
+  'bind-address': { kind: 'string', placeholder: 'IP', default: '127.0.0.1', help: 'Where health and metrics are served; upstream takes 0.0.0.0.' },
+  'secure-port': { kind: 'number', default: 10_259, min: 0, max: 65_535, help: 'Port for /healthz, /livez, /readyz and /metrics over HTTPS; 0: none.' },
+  'tls-cert-file': { kind: 'string', placeholder: 'PATH', help: 'Certificate of that port; without it one is made up.' },
+  'tls-private-key-file': { kind: 'string', placeholder: 'PATH', help: 'Its key.' },
+  'authorization-always-allow-paths': { kind: 'list', placeholder: 'PATH,…', default: ['/healthz', '/readyz', '/livez'], help: 'Paths that need no token.' },
 } as const satisfies FlagTable;
 
-/** Throws UsageError on flags that cannot be taken, Error on a kubeconfig that cannot be read. */
+/** Throws UsageError on flags that cannot be taken, Error on a file that cannot be read or says what cannot be. */
 export async function readConfig(args: readonly string[]): Promise<SchedulerConfig> {
-  const values = parseFlags(flags, args);
-  if (!values.kubeconfig) throw new UsageError('--kubeconfig is needed');
+  return configOf(parseFlags(flags, args));
+}
+
+async function configOf(values: FlagValues<typeof flags>): Promise<SchedulerConfig> {
+  const file = values.config === undefined ? undefined : await readConfigurationFile(values.config);
+  const kubeconfig = file?.kubeconfig || values.kubeconfig;
+  if (!kubeconfig) throw new UsageError('--kubeconfig is needed');
+  const from = { ...defaultConfig, ...file };
+  const duration = (name: 'leader-elect-lease-duration' | 'leader-elect-renew-deadline' | 'leader-elect-retry-period', otherwise: number): number =>
+    values[name] === undefined ? otherwise : durationMs(name, values[name]);
+  const lease = {
+    leaderElect: values['leader-elect'] ?? from.leaderElect,
+    leaseNamespace: values['leader-elect-resource-namespace'] ?? from.leaseNamespace,
+    leaseName: values['leader-elect-resource-name'] ?? from.leaseName,
+    leaseDurationMs: duration('leader-elect-lease-duration', from.leaseDurationMs),
+    renewDeadlineMs: duration('leader-elect-renew-deadline', from.renewDeadlineMs),
+    retryPeriodMs: duration('leader-elect-retry-period', from.retryPeriodMs),
+  };
+  const [problem] = lease.leaderElect ? leaseProblems(lease) : [];
+  if (problem) throw new UsageError(problem);
   const { loadKubeconfig } = await import('#machinery/client/kubeconfig.ts');
+  const client = { userAgent: 'kube-scheduler', ...(await loadKubeconfig(kubeconfig)) };
   return {
     ...defaultConfig,
-    client: { userAgent: 'kube-scheduler', ...(await loadKubeconfig(values.kubeconfig)) },
-    leaderElect: values['leader-elect'],
-    leaseNamespace: values['leader-elect-resource-namespace'],
-    leaseName: values['leader-elect-resource-name'],
-    leaseDurationMs: durationMs('leader-elect-lease-duration', values['leader-elect-lease-duration']),
-    renewDeadlineMs: durationMs('leader-elect-renew-deadline', values['leader-elect-renew-deadline']),
-    retryPeriodMs: durationMs('leader-elect-retry-period', values['leader-elect-retry-period']),
+    ...lease,
+    client: values.master === undefined ? client : { ...client, server: values.master },
+    profiles: from.profiles,
+    percentageOfNodesToScore: from.percentageOfNodesToScore,
+    initialBackoffMs: from.initialBackoffMs,
+    maxBackoffMs: from.maxBackoffMs,
+    maxUnschedulableMs: durationMs('pod-max-in-unschedulable-pods-duration', values['pod-max-in-unschedulable-pods-duration']),
+    serving: await servingOf(values),
+  };
+}
+
+/** Errors name the file. */
+export async function readConfigurationFile(path: string): Promise<FileConfig> {
+  try {
+    const { parse } = await import('yaml');
+    return readConfiguration(parse(await readFile(path, 'utf8')));
+  } catch (cause) {
+    throw new Error(`--config ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+async function servingOf(values: FlagValues<typeof flags>): Promise<ServingConfig | undefined> {
+  const { 'secure-port': port, 'tls-cert-file': cert, 'tls-private-key-file': key } = values;
+  if ((cert === undefined) !== (key === undefined)) throw new UsageError('--tls-cert-file and --tls-private-key-file come together');
+  if (port === 0) return undefined;
+  return {
+    address: values['bind-address'], port, openPaths: values['authorization-always-allow-paths'],
+    certificate: cert === undefined || key === undefined ? undefined : { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') },
   };
 }

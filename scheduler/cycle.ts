@@ -1,8 +1,9 @@
 // One scheduling cycle, start to end without waiting: filter the nodes, score those that pass, pick one; when none passes, say why
 // and see whether preemption helps. Upstream: pkg/scheduler/schedule_one.go.
-import { preempt, type Victims } from './preemption.ts';
+import { preempt, type PreemptionResult, type Victims } from './preemption.ts';
 import { isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation } from './plugin.ts';
 import type { Nominator } from './nominator.ts';
+import { defaultArgs, type PreemptionArgs } from './plugin-args.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { NodeInfo, Snapshot } from './snapshot.ts';
 
@@ -28,6 +29,8 @@ export interface CycleOptions {
   plugins: readonly Plugin[];
   context: Context;
   nominator: Nominator;
+  /** undefined: nobody is removed to make room. */
+  preemption?: PreemptionArgs | undefined;
   /** 0: by the size of the cluster, as upstream. */
   percentageOfNodesToScore?: number;
   disruptionBudgets: () => Parameters<typeof preempt>[0]['budgets'];
@@ -53,7 +56,7 @@ export class Cycle {
   #scores = new Float64Array(0);
 
   constructor(options: CycleOptions) {
-    this.#options = options;
+    this.#options = { preemption: defaultArgs.DefaultPreemption, ...options };
     this.#snapshot = options.context.snapshot;
     this.#random = options.random ?? Math.random;
   }
@@ -157,7 +160,7 @@ export class Cycle {
   #explainAll(pod: PodInfo, { plugin, rejection }: Verdict, nodes: number): Outcome {
     const everywhere = new Map<NodeInfo, Verdict>();
     if (rejection.resolvable) for (const node of this.#snapshot.nodes()) everywhere.set(node, { plugin, rejection });
-    const result = preempt({ ...this.#preemption(), pod, filters: [], verdicts: everywhere });
+    const result = this.#preempt(pod, [], everywhere);
     const parts = [` ${rejection.reasons.join(', ')}.`, result.message === '' ? '' : ` ${result.message}`];
     return {
       kind: 'unschedulable', message: `0/${nodes} nodes are available:${parts.join('')}`,
@@ -176,13 +179,15 @@ export class Cycle {
       rejectors.add(restrictedBy);
       counts.set(`node(s) didn't satisfy plugin(s) [${restrictedBy}]`, nodes - verdicts.size);
     }
-    const result = preempt({ ...this.#preemption(), pod, filters, verdicts });
+    const result = this.#preempt(pod, filters, verdicts);
     const message = `${fitMessage(nodes, counts)}${result.message === '' ? '' : ` ${result.message}`}`;
     return { kind: 'unschedulable', message, rejectors, nominate: result.nominate, victims: result.victims };
   }
 
-  #preemption() {
-    return { snapshot: this.#snapshot, nominator: this.#options.nominator, budgets: this.#options.disruptionBudgets(), random: this.#random };
+  #preempt(pod: PodInfo, filters: readonly Filter[], verdicts: ReadonlyMap<NodeInfo, Verdict>): PreemptionResult {
+    const { nominator, disruptionBudgets, preemption: args } = this.#options;
+    if (!args) return { message: '', nominate: undefined, victims: undefined };
+    return preempt({ pod, filters, verdicts, snapshot: this.#snapshot, nominator, budgets: disruptionBudgets(), random: this.#random, args });
   }
 }
 

@@ -3,6 +3,7 @@
 import type { PodDisruptionBudget } from '#machinery/api/object.ts';
 import { addTo, checkNode, fitMessage, removeFrom, type Filter, type Verdict } from './cycle.ts';
 import type { Nominator } from './nominator.ts';
+import type { PreemptionArgs } from './plugin-args.ts';
 import type { PodInfo } from './pod-info.ts';
 import { compileLabelSelector } from './selectors.ts';
 import type { NodeInfo, Snapshot } from './snapshot.ts';
@@ -19,14 +20,13 @@ export interface PreemptionInput {
   nominator: Nominator;
   budgets: readonly PodDisruptionBudget[];
   random: () => number;
+  args: PreemptionArgs;
 }
 
 const notHelpful = 'Preemption is not helpful for scheduling';
 const noVictims = 'No preemption victims found for incoming pod';
 /** What upstream's DynamicResources says before preemption for a pod without resource claims. */
 const noClaims = 'no new claims to deallocate';
-const minCandidates = 100;
-const minCandidatesPercentage = 10;
 
 /** Tries pods out on the live nodes and puts everything back. */
 export function preempt(input: PreemptionInput): PreemptionResult {
@@ -35,7 +35,7 @@ export function preempt(input: PreemptionInput): PreemptionResult {
   if (ineligible) return { message: `${noClaims}, preemption: ${ineligible}`, nominate: undefined, victims: undefined };
 
   const potential = [...verdicts].filter(([, { rejection }]) => rejection.resolvable).map(([node]) => node);
-  const enough = Math.min(potential.length, Math.max(minCandidates, Math.trunc((potential.length * minCandidatesPercentage) / 100)));
+  const enough = Math.min(potential.length, Math.max(input.args.minCandidateNodesAbsolute, Math.trunc((potential.length * input.args.minCandidateNodesPercentage) / 100)));
   const offset = Math.trunc(input.random() * potential.length);
   const candidates: Victims[] = [];
   const counts = new Map<string, number>();

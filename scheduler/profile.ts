@@ -86,12 +86,10 @@ export function createProfile(config: ProfileConfig): Profile {
   for (const name of new Set([...filters, ...scores.keys()])) {
     const plugin = configurable[name]?.(args) ?? byName.get(name);
     if (!plugin) continue;
-    const { prepareFilter, prepareScore, weight, ...rest } = plugin;
-    plugins.push({
-      ...rest,
-      ...(prepareFilter && filters.includes(name) ? { prepareFilter: prepareFilter.bind(plugin) } : {}),
-      ...(prepareScore && scores.has(name) ? { prepareScore: prepareScore.bind(plugin), weight: scores.get(name) || weight || 1 } : {}),
-    });
+    const adapted: Plugin = { ...plugin, weight: scores.get(name) || plugin.weight || 1 };
+    if (!filters.includes(name)) delete adapted.prepareFilter;
+    if (!scores.has(name)) delete adapted.prepareScore;
+    plugins.push(adapted);
   }
   return {
     schedulerName: config.schedulerName, plugins,

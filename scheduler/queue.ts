@@ -4,10 +4,8 @@ import { systemClock, type Clock } from '#machinery/base/clock.ts';
 import type { ClusterEvent } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 
-const initialBackoffMs = 1_000;
-const maxBackoffMs = 10_000;
-/** Nothing waits longer than this without another try, in case an event was not recognised as helpful. */
-const maxWaitMs = 5 * 60_000;
+/** How often pods are looked for that have waited too long. */
+const flushPeriodMs = 30_000;
 
 export type Place = 'active' | 'backoff' | 'error' | 'waiting' | 'gated' | 'cycle' | 'gone';
 
@@ -32,8 +30,15 @@ export type Hint = (pod: QueuedPod, event: ClusterEvent, node: string | undefine
 
 export interface QueueOptions {
   /** Events that wake pods rejected by a plugin. */
-  wakes: (plugin: string) => readonly ClusterEvent[];
+  wakes: (plugin: string, pod: PodInfo) => readonly ClusterEvent[];
   hint?: Hint;
+  /** Pods that are not tried until a change of their own. */
+  gated?: (pod: PodInfo) => boolean;
+  /** Of the first failure; doubled with each up to the longest. */
+  initialBackoffMs?: number;
+  maxBackoffMs?: number;
+  /** Nothing waits longer than this without another try, in case an event was not recognised as helpful. */
+  maxWaitMs?: number;
   clock?: Clock;
 }
 
@@ -48,14 +53,16 @@ export class SchedulingQueue {
   /** After errors (a refused binding, say): these wait their time even when nothing else is to do. */
   readonly #errors = new Heap((a, b) => a.backoffUntil - b.backoffUntil);
   readonly #waiting = new Map<ClusterEvent, Set<QueuedPod>>();
-  readonly #options: QueueOptions;
+  readonly #options: Required<Omit<QueueOptions, 'hint' | 'clock'>> & Pick<QueueOptions, 'hint'>;
   readonly #clock: Clock;
+  #flushedAt: number;
   #tickets = 0;
   #wake: (() => void) | undefined;
 
   constructor(options: QueueOptions) {
-    this.#options = options;
+    this.#options = { gated: isGated, initialBackoffMs: 1_000, maxBackoffMs: 10_000, maxWaitMs: 5 * 60_000, ...options };
     this.#clock = options.clock ?? systemClock;
+    this.#flushedAt = this.#clock.now();
   }
 
   get size(): number {
@@ -86,13 +93,13 @@ export class SchedulingQueue {
         info, place: 'gone', attempts: 0, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', ticket: 0,
       };
       this.#pods.set(info.uid, entry);
-      this.#move(entry, isGated(info) ? 'gated' : 'active');
+      this.#move(entry, this.#options.gated(info) ? 'gated' : 'active');
       return;
     }
     const reordered = known.place === 'active' && known.info.priority !== info.priority;
     known.info = info;
     if (reordered) this.#move(known, 'active');
-    else if (known.place === 'gated' && !isGated(info)) this.#move(known, 'active');
+    else if (known.place === 'gated' && !this.#options.gated(info)) this.#move(known, 'active');
     else if (known.place === 'waiting' && changed) this.#try(known, 'OwnUpdate', undefined);
   }
 
@@ -109,6 +116,7 @@ export class SchedulingQueue {
     for (const heap of [this.#backoff, this.#errors]) {
       for (let first = heap.peek(); first && first.backoffUntil <= now; first = heap.peek()) this.#move(first, 'active');
     }
+    if (now - this.#flushedAt >= flushPeriodMs) this.#flushOld(now);
     const entry = this.#active.pop() ?? this.#backoff.pop();
     if (!entry) return undefined;
     this.#move(entry, 'cycle');
@@ -122,8 +130,7 @@ export class SchedulingQueue {
       const entry = this.pop();
       if (entry) return entry;
       const next = this.#errors.peek();
-      const untilMs = next ? Math.max(1, next.backoffUntil - this.#clock.now()) : 30_000;
-      this.#flushOld();
+      const untilMs = next ? Math.max(1, next.backoffUntil - this.#clock.now()) : flushPeriodMs;
       const stop = new AbortController();
       const wakened = new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -143,7 +150,7 @@ export class SchedulingQueue {
     entry.rejectors = rejectors;
     entry.message = message;
     this.#fail(entry);
-    this.#move(entry, isGated(entry.info) ? 'gated' : 'waiting');
+    this.#move(entry, this.#options.gated(entry.info) ? 'gated' : 'waiting');
   }
 
   /** After an error that has nothing to do with the cluster's state: tried again when its back-off is over. */
@@ -174,11 +181,12 @@ export class SchedulingQueue {
 
   #fail(entry: QueuedPod): void {
     entry.failures += 1;
-    entry.backoffUntil = this.#clock.now() + Math.min(maxBackoffMs, initialBackoffMs * 2 ** (entry.failures - 1));
+    entry.backoffUntil = this.#clock.now() + Math.min(this.#options.maxBackoffMs, this.#options.initialBackoffMs * 2 ** (entry.failures - 1));
   }
 
-  #flushOld(): void {
-    const limit = this.#clock.now() - maxWaitMs;
+  #flushOld(now: number): void {
+    this.#flushedAt = now;
+    const limit = now - this.#options.maxWaitMs;
     for (const entry of this.#pods.values()) {
       if (entry.place === 'waiting' && entry.since < limit) this.#move(entry, 'active');
     }
@@ -194,7 +202,7 @@ export class SchedulingQueue {
     else if (place === 'error') this.#errors.push(entry);
     else if (place === 'waiting') {
       const events = new Set<ClusterEvent>();
-      for (const rejector of entry.rejectors) for (const event of this.#options.wakes(rejector)) events.add(event);
+      for (const rejector of entry.rejectors) for (const event of this.#options.wakes(rejector, entry.info)) events.add(event);
       for (const event of events) {
         const set = this.#waiting.get(event);
         if (set) set.add(entry);

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { eventually } from '#machinery/base/abort.ts';
 import { StatusError } from '#machinery/api/status.ts';
 import type { EventsV1Event, Pod, PodCondition } from '#machinery/api/object.ts';
+import { defaultConfig } from './config.ts';
 import { Scheduler } from './scheduler.ts';
 import { createFakeServer, makeNode, makePod, type FakeServer } from './testing/fake-cluster.ts';
 
@@ -10,7 +11,7 @@ async function withScheduler(test: (fake: FakeServer, scheduler: Scheduler, sign
   const fake = createFakeServer();
   before?.(fake);
   const stop = new AbortController();
-  const scheduler = new Scheduler({ client: fake.client, schedulerName: 'default-scheduler', percentageOfNodesToScore: 0, maxInFlight: 8 });
+  const scheduler = new Scheduler({ ...defaultConfig, client: fake.client, maxInFlight: 8 });
   const informers = scheduler.cluster.run(stop.signal);
   await scheduler.cluster.waitForSync(stop.signal);
   const running = scheduler.run(stop.signal);

@@ -10,12 +10,12 @@ import type { Client, EventRecorder } from '#machinery/client/types.ts';
 import { Cycle } from './cycle.ts';
 import { Nominator } from './nominator.ts';
 import { isRejection, type ClusterEvent, type Plugin, type Reservation } from './plugin.ts';
-import { plugins } from './plugins/all.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Victims } from './preemption.ts';
-import { SchedulingQueue, type QueuedPod } from './queue.ts';
+import { createProfile, type Profile, type ProfileConfig } from './profile.ts';
+import { isGated, SchedulingQueue, type QueuedPod } from './queue.ts';
 import { Snapshot } from './snapshot.ts';
-import { watchCluster, type Cluster } from './watch.ts';
+import { schedulerOf, watchCluster, type Cluster } from './watch.ts';
 
 const log = createLogger('scheduler');
 /** Recorders write one event after the other; several keep up with a burst of pods. A pod's events stay in order. */
@@ -24,10 +24,18 @@ const noteLimit = 1024;
 
 export interface SchedulerOptions {
   client: Client;
-  schedulerName: string;
+  /** Each with a `schedulerName` of its own: pods that name another are not ours. */
+  profiles: readonly ProfileConfig[];
   percentageOfNodesToScore: number;
   maxInFlight: number;
+  initialBackoffMs: number;
+  maxBackoffMs: number;
+  /** A pod that waits for an event gets another try after so long without one. */
+  maxUnschedulableMs: number;
 }
+
+/** A profile at work. */
+interface Framework { profile: Profile; cycle: Cycle; byName: ReadonlyMap<string, Plugin> }
 
 export class Scheduler {
   readonly snapshot = new Snapshot();
@@ -36,33 +44,45 @@ export class Scheduler {
   readonly cluster: Cluster;
   readonly #client: Client;
   readonly #options: SchedulerOptions;
-  readonly #cycle: Cycle;
-  readonly #byName = new Map<string, Plugin>(plugins.map((plugin) => [plugin.name, plugin]));
+  readonly #frameworks: ReadonlyMap<string, Framework>;
   /** Work in the background: bindings, condition patches, preemptions. */
   readonly #background = new Set<Promise<void>>();
   /** Pods that wait for what their plugins reserved, volumes above all: that may take minutes and holds nobody else up. */
   readonly #waiting = new Set<Promise<void>>();
-  #recorders: EventRecorder[] = [];
+  /** By profile: its name is the reporting controller. */
+  #recorders: ReadonlyMap<string, readonly EventRecorder[]> = new Map();
 
   constructor(options: SchedulerOptions) {
     this.#client = options.client;
     this.#options = options;
     this.queue = new SchedulingQueue({
-      wakes: (name) => this.#byName.get(name)?.wakes ?? [],
+      wakes: (name, pod) => this.#frameworkOf(pod).byName.get(name)?.wakes ?? [],
       hint: (pod, event, node) => this.#mayHelp(pod, event, node),
+      gated: (pod) => isGated(pod) && this.#frameworkOf(pod).profile.gates,
+      initialBackoffMs: options.initialBackoffMs, maxBackoffMs: options.maxBackoffMs, maxWaitMs: options.maxUnschedulableMs,
     });
-    this.cluster = watchCluster(options.client, this.snapshot, options.schedulerName);
+    const profiles = new Map(options.profiles.map((config) => [config.schedulerName, createProfile(config)]));
+    this.cluster = watchCluster(options.client, this.snapshot, (schedulerName) => profiles.has(schedulerName));
     this.cluster.feed(this.queue, this.nominator);
-    this.#cycle = new Cycle({
-      plugins, context: this.cluster.context, nominator: this.nominator,
-      percentageOfNodesToScore: options.percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(),
-    });
+    this.#frameworks = new Map([...profiles].map(([name, profile]) => [name, {
+      profile, byName: new Map(profile.plugins.map((plugin) => [plugin.name, plugin])),
+      cycle: new Cycle({
+        plugins: profile.plugins, preemption: profile.preemption, context: this.cluster.context, nominator: this.nominator,
+        percentageOfNodesToScore: profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(),
+      }),
+    }]));
+  }
+
+  #frameworkOf({ pod }: PodInfo): Framework {
+    const framework = this.#frameworks.get(schedulerOf(pod));
+    if (!framework) throw new Error(`no profile for scheduler name ${schedulerOf(pod)}`); // watchCluster lets only ours in
+    return framework;
   }
 
   /** Schedules until the signal aborts; settles when bindings under way have ended. The informers must have synced. */
   async run(signal: AbortSignal): Promise<void> {
-    this.#recorders = Array.from({ length: recorders }, () =>
-      createRecorder({ client: this.#client, component: this.#options.schedulerName, api: 'events', host: hostname() }, signal));
+    this.#recorders = new Map([...this.#frameworks.keys()].map((component) => [component, Array.from({ length: recorders }, () =>
+      createRecorder({ client: this.#client, component, api: 'events', host: hostname() }, signal))]));
     while (!signal.aborted) {
       const entry = await this.queue.take(signal);
       if (!entry) break;
@@ -83,7 +103,7 @@ export class Scheduler {
     }
     let outcome;
     try {
-      outcome = this.#cycle.schedule(info);
+      outcome = this.#frameworkOf(info).cycle.schedule(info);
     } catch (error) {
       // A pod that breaks a plugin must not stop the others.
       log.error('scheduling cycle failed', { pod: info.key, error });
@@ -194,7 +214,7 @@ export class Scheduler {
     for (const victim of victims.pods) {
       if (victim.pod.metadata.deletionTimestamp) continue;
       try {
-        const message = `${this.#options.schedulerName}: preempting to accommodate a higher priority pod`;
+        const message = `${schedulerOf(info.pod)}: preempting to accommodate a higher priority pod`;
         const condition = changedCondition(victim.pod, 'DisruptionTarget', 'True', 'PreemptionByScheduler', message);
         if (condition) await this.#patchStatus(victim, { conditions: [condition] }, signal);
         await this.#client.delete(pods, victim.namespace, victim.name, { preconditions: { uid: victim.uid } }, signal);
@@ -215,7 +235,7 @@ export class Scheduler {
   #mayHelp({ info, rejectors }: QueuedPod, event: ClusterEvent, nodeName: string | undefined): boolean {
     const node = nodeName === undefined ? undefined : this.snapshot.node(nodeName);
     for (const name of rejectors) {
-      const plugin = this.#byName.get(name);
+      const plugin = this.#frameworkOf(info).byName.get(name);
       if (!plugin?.wakes.includes(event)) continue;
       if (!plugin.perNode || !node) return true;
       const step = plugin.prepareFilter?.(info, this.cluster.context);
@@ -227,7 +247,8 @@ export class Scheduler {
 
   #event(info: PodInfo, type: 'Normal' | 'Warning', reason: string, message: string, action: string, related?: PodInfo): void {
     const note = message.length > noteLimit ? `${message.slice(0, noteLimit - 4)} ...` : message;
-    const recorder = this.#recorders[(Number.parseInt(info.uid.slice(-2), 16) || 0) % recorders];
+    // A victim's event is told by who pushed it aside.
+    const recorder = this.#recorders.get(schedulerOf((related ?? info).pod))?.[(Number.parseInt(info.uid.slice(-2), 16) || 0) % recorders];
     recorder?.event(subject(info.pod), type, reason, note, { action, ...(related ? { related: subject(related.pod) } : {}) });
   }
 

@@ -27,7 +27,7 @@ export interface Cluster {
   waitForSync(signal: AbortSignal): Promise<void>;
 }
 
-export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: string): Cluster {
+export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedulerName: string) => boolean): Cluster {
   const podInformer = createInformer(client, pods, { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed', keep: keepPod });
   const nodeInformer = createInformer(client, nodes);
   const others = createInformers(client);
@@ -97,7 +97,7 @@ export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: 
           podDeleted(change.object, snapshot, queue, nominator);
           tellVolumes();
         }
-        else podSeen(change.object, change.type === 'updated' ? change.old : undefined, schedulerName, snapshot, queue, nominator);
+        else podSeen(change.object, change.type === 'updated' ? change.old : undefined, isOurs, snapshot, queue, nominator);
       });
       nodeInformer.onChange((change) => {
         const name = change.object.metadata.name ?? '';
@@ -130,7 +130,11 @@ export function watchCluster(client: Client, snapshot: Snapshot, schedulerName: 
   };
 }
 
-function podSeen(pod: Pod, old: Pod | undefined, schedulerName: string, snapshot: Snapshot, queue: SchedulingQueue, nominator: Nominator): void {
+export function schedulerOf(pod: Pod): string {
+  return pod.spec?.schedulerName ?? 'default-scheduler';
+}
+
+function podSeen(pod: Pod, old: Pod | undefined, isOurs: (schedulerName: string) => boolean, snapshot: Snapshot, queue: SchedulingQueue, nominator: Nominator): void {
   const uid = pod.metadata.uid ?? '';
   const recreated = old !== undefined && old.metadata.uid !== uid;
   if (recreated) podDeleted(old, snapshot, queue, nominator);
@@ -146,7 +150,7 @@ function podSeen(pod: Pod, old: Pod | undefined, schedulerName: string, snapshot
     }
     return;
   }
-  if ((pod.spec?.schedulerName ?? 'default-scheduler') !== schedulerName) return;
+  if (!isOurs(schedulerOf(pod))) return;
   if (snapshot.isAssumed(uid)) return; // placed already; the binding is on its way
   const changed = before === undefined || !sameSpec(before, pod);
   const known = queue.get(uid);

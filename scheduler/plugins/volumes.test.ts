@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { eventually } from '#machinery/base/abort.ts';
 import type { PersistentVolume, PersistentVolumeClaim, Pod, StorageClass } from '#machinery/api/object.ts';
 import { annotation } from '#machinery/api/volumes.ts';
+import { defaultConfig } from '../config.ts';
 import { Scheduler } from '../scheduler.ts';
 import { createFakeServer, makeNode, makePod, type FakeServer } from '../testing/fake-cluster.ts';
 import { disksClash } from './volume-restrictions.ts';
@@ -30,7 +31,7 @@ async function withCluster(objects: Partial<Record<Kind, unknown[]>>, test: (fak
   const fake = createFakeServer();
   for (const [resource, all] of Object.entries(objects)) for (const object of all) fake.put(resource, object);
   const stop = new AbortController();
-  const scheduler = new Scheduler({ client: fake.client, schedulerName: 'default-scheduler', percentageOfNodesToScore: 0, maxInFlight: 1 });
+  const scheduler = new Scheduler({ ...defaultConfig, client: fake.client, maxInFlight: 1 });
   const informers = scheduler.cluster.run(stop.signal);
   await scheduler.cluster.waitForSync(stop.signal);
   const running = scheduler.run(stop.signal);
