@@ -123,7 +123,7 @@ describe('resourcequota controller', () => {
     await start();
     await becomes({ 'pods': '2', 'requests.cpu': '1500m' });
     expect(api.quota().status?.hard).to.deep.equal({ 'pods': '5', 'requests.cpu': '2' });
-    skewMs = inFlightMs; // what it has just shown is no charge on its way
+    skewMs = inFlightMs; // its own first count looks like a charge
     api.drop('pods', 'a');
     await becomes({ 'pods': '1', 'requests.cpu': '500m' });
     api.put('pods', 'b', pod('500m', 'Succeeded'));
@@ -172,7 +172,10 @@ describe('resourcequota controller', () => {
     api.drop('secrets', 'old');
     await new Promise((resolve) => setTimeout(resolve, 250));
     expect(api.used()).to.deep.equal({ secrets: '2' });
+    skewMs = -60_000; // time alone will not do
     api.put('secrets', 'new');
+    api.put('secrets', 'free');
+    api.drop('secrets', 'free');
     await becomes({ secrets: '1' });
   });
   it('counts again when another one wrote in between, and now and then anyway', async () => {

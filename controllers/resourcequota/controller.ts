@@ -61,6 +61,10 @@ export function createResourceQuotaController({ config, informers, clientFor, no
     for (const quota of quotas.list(namespace)) if (namesOf(quota).some((name) => evaluator.measures(name))) queue.addAfter(keyOf(quota), gatherMs);
   }
 
+  function onArrived(evaluator: Evaluator, object: Readonly<KubeObject>): void {
+    for (const quota of quotas.list(object.metadata?.namespace ?? '')) recent.arrived(keyOf(quota), () => measure(evaluator, object));
+  }
+
   function measure(evaluator: Evaluator, object: Readonly<KubeObject>): ResourceList {
     if (evaluator.countsOnly || object.metadata?.deletionTimestamp !== undefined) return evaluator.usage(object, now());
     let usage = measured.get(object);
@@ -107,7 +111,7 @@ export function createResourceQuotaController({ config, informers, clientFor, no
   return {
     async run(signal) {
       const group = createTaskGroup(signal);
-      const monitors = new Monitors({ informers, client, now, onFreed, start: (name, task) => group.start(name, task) });
+      const monitors = new Monitors({ informers, client, now, onFreed, onArrived, start: (name, task) => group.start(name, task) });
       group.start('quotas', (own) => runController({ name: account, queue, workers: config.concurrent.resourceQuota, reconcile: (key, each) => reconcile(key, monitors, each), maxRetries: Infinity }, own));
       group.start('tidy', async (own) => {
         const periodMs = config.resourceQuotaSyncPeriodMs === 0 ? Infinity : Math.max(config.resourceQuotaSyncPeriodMs, shortestPeriodMs);

@@ -21,6 +21,7 @@ export interface MonitorDeps {
   start(name: string, run: (signal: AbortSignal) => Promise<void>): void;
   /** A change after which quotas on the resource have to be counted again. */
   onFreed(evaluator: Evaluator, namespace: string): void;
+  onArrived(evaluator: Evaluator, object: Readonly<KubeObject>): void;
   now(): number;
 }
 
@@ -70,6 +71,7 @@ export class Monitors {
 
   #handle(evaluator: Evaluator, change: Change<KubeObject>): void {
     const { type, object } = change;
+    if (type === 'added') this.#deps.onArrived(evaluator, object);
     if (type === 'deleted' || (type === 'updated' && evaluator.frees?.(object, change.old, this.#deps.now()))) this.#deps.onFreed(evaluator, object.metadata?.namespace ?? '');
   }
 

@@ -29,12 +29,17 @@ describe('nextStatus()', () => {
 });
 
 describe('RecentCharges', () => {
-  it('remembers what went up, for a moment, quota by quota', () => {
+  it('remembers what went up, quota by quota, for a moment or until it is there', () => {
     const recent = new RecentCharges();
     recent.note('a', list({ pods: '1', cpu: '2' }), list({ pods: '3', cpu: '1' }), 0);
     recent.note('a', list({ pods: '3' }), list({ pods: '4' }), 100);
     expect([...recent.of('a', 100)].map(([name, { nanos }]) => [name, nanos])).to.deep.equal([['pods', 3_000_000_000n]]);
     expect(recent.of('a', inFlightMs).get('pods')?.nanos).to.equal(1_000_000_000n);
+    recent.note('c', list({}), list({ pods: '2', cpu: '3' }), 0);
+    recent.note('c', list({}), list({ pods: '2' }), 1);
+    recent.arrived('c', () => list({ pods: '3', cpu: '1', memory: '1' }));
+    recent.arrived('nowhere', () => list({ pods: '1' }));
+    expect([...recent.of('c', 2)].map(([name, { nanos }]) => [name, nanos])).to.deep.equal([['pods', 1_000_000_000n], ['cpu', 2_000_000_000n]]);
     expect([recent.of('a', inFlightMs + 100).size, recent.of('b', 0).size]).to.deep.equal([0, 0]);
   });
 });

@@ -48,6 +48,21 @@ export class RecentCharges {
     }
     if (amounts.size > 0) this.#charges.set(key, [...this.#fresh(key, now), { at: now, amounts }]);
   }
+  /** An object that was charged for is there: the oldest charges are no longer on their way. */
+  arrived(key: string, usage: () => ResourceList): void {
+    const charges = this.#charges.get(key);
+    if (!charges) return;
+    for (const [name, { nanos }] of usage()) {
+      let left = nanos;
+      for (const { amounts } of charges) {
+        const charged = amounts.get(name);
+        if (!charged || left <= 0n) continue;
+        const settled = charged.nanos < left ? charged.nanos : left;
+        left -= settled;
+        amounts.set(name, { nanos: charged.nanos - settled, format: charged.format });
+      }
+    }
+  }
   of(key: string, now: number): ResourceList {
     const sum = new Map<string, Quantity>();
     for (const { amounts } of this.#fresh(key, now)) addTo(sum, amounts);
