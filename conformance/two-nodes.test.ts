@@ -256,6 +256,21 @@ spec:
     assert.equal(await server.stop(), 0);
     assert.deepEqual(await traces(host), clean);
   });
+
+  it('a cluster whose data folder was thrown away leaves nothing behind once the next one was there', async () => {
+    const readyNodes = async (server: Server): Promise<void> => {
+      const { kubectl } = await clusterOf(host, server);
+      await until('two nodes with networks', async () => assert.equal((await kubectl('get nodes --no-headers')).split('\n').filter((line) => / Ready /.test(line)).length, 2));
+    };
+    const first = await startServer(host, ['--nodes', '2']);
+    await readyNodes(first);
+    assert.equal(await first.stop(), 0);
+    const second = await startServer(host, ['--nodes', '2', '--stop-pods']);
+    await readyNodes(second);
+    assert.equal(await second.stop(), 0);
+    const left = await traces(host);
+    assert.deepEqual({ ...left, mounts: [] }, { ...clean, mounts: [] }); // the mounts of the first one's kubelets are in its folder
+  });
 });
 
 /** What a cluster leaves outside its data folder. */

@@ -264,6 +264,13 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
     throw new Error(`container ${id} is being removed for 10 s`);
   }
 
+  /** Of a network of ours, this cluster's or an earlier one's. */
+  async function removeRulesOf({ Name: owner, IPAM, Options }: Docker.NetworkInspectInfo, signal: AbortSignal): Promise<void> {
+    const podCidr = IPAM?.Config?.[0]?.Subnet;
+    const name = Options?.['com.docker.network.bridge.name'] ?? options.bridgeName;
+    if (podCidr) await createBridge({ name, podCidr, clusterCidr: options.clusterCidr, owner, log }).removeRules(signal);
+  }
+
   function session(stream: Readable & Writable, tty: boolean, wantsStdin: boolean, resize: StreamSession['resize'], exitCode: () => Promise<number>): StreamSession {
     const outputs = split(stream, tty);
     const stdin = wantsStdin ? new Writable({
@@ -339,6 +346,7 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
         const cluster = left.Labels?.[label.cluster] ?? '';
         if (!ours || cluster === options.clusterId) continue;
         await ask(`remove network ${left.Name} of another cluster, whose containers are to go first (docker rm -f $(docker ps -aq --filter label=${label.cluster}=${cluster}))`, docker.getNetwork(left.Id).remove());
+        await removeRulesOf(left, signal);
         log.info('removed the network that another cluster left behind', { network: left.Name });
       }
       if (existing && existing.IPAM?.Config?.[0]?.Subnet !== podCidr) {
@@ -491,12 +499,8 @@ export async function createDockerRuntime(options: DockerOptions): Promise<Runti
       }
       const networks = await ask('list networks', docker.listNetworks({ filters: { label: ownFilter } }));
       for (const network of networks) {
-        const podCidr = network.IPAM?.Config?.[0]?.Subnet;
         await ask(`remove network ${network.Name}`, docker.getNetwork(network.Id).remove());
-        if (podCidr) {
-          const name = network.Options?.['com.docker.network.bridge.name'] ?? options.bridgeName;
-          await createBridge({ name, podCidr, clusterCidr: options.clusterCidr, owner: networkName, log }).removeRules(signal);
-        }
+        await removeRulesOf(network, signal);
       }
     },
   };
