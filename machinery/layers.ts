@@ -9,7 +9,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'machinery/schema': ['machinery/base', 'machinery/api'],
   'machinery/client': ['machinery/base', 'machinery/api'],
   'apiserver': ['machinery/base', 'machinery/api', 'machinery/schema', 'machinery/pki', 'machinery/stream'],
-  'scheduler': ['machinery/base', 'machinery/api', 'machinery/client'],
+  'scheduler': ['machinery/base', 'machinery/api', 'machinery/client', 'machinery/pki'],
   'controllers': ['machinery/base', 'machinery/api', 'machinery/client', 'machinery/pki'],
   'node/kubelet': ['machinery/base', 'machinery/api', 'machinery/client', 'machinery/pki', 'machinery/stream'],
   'node/proxy': ['machinery/base', 'machinery/api', 'machinery/client'],

@@ -17,9 +17,17 @@ export async function run(config: SchedulerConfig, signal: AbortSignal, onReady?
   try {
     const scheduler = new Scheduler({ ...config, client });
     const group = createTaskGroup(signal);
+    let synced = false;
+    const { serving } = config;
+    if (serving) {
+      const { serve } = await import('./serve.ts');
+      const pages = { ready: () => [['informer-sync', synced ? undefined : 'informers have not synced'] as const], metrics: () => scheduler.metrics.registry.render() };
+      group.start('serving', (own) => serve(serving, client, pages, own, (port) => log.info('serving health and metrics', { address: serving.address, port })));
+    }
     group.start('informers', (own) => scheduler.cluster.run(own));
     group.start('scheduling', async (own) => {
       await scheduler.cluster.waitForSync(own);
+      synced = true;
       onReady?.();
       if (!config.leaderElect) return scheduler.run(own);
       const { runAsLeader } = await import('#machinery/client/lease.ts');

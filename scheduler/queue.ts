@@ -13,6 +13,12 @@ export interface QueuedPod {
   info: PodInfo;
   place: Place;
   attempts: number;
+  /** When it came the first time, for how long it took in all. */
+  readonly addedAt: number;
+  /** When the last attempt began, by the monotonic clock. */
+  startedAt: number;
+  /** Tried again only because it had waited too long. */
+  flushed: boolean;
   /** Failed attempts that count for the back-off. */
   failures: number;
   /** When it came to where it is. */
@@ -40,7 +46,16 @@ export interface QueueOptions {
   /** Nothing waits longer than this without another try, in case an event was not recognised as helpful. */
   maxWaitMs?: number;
   clock?: Clock;
+  /** Told of every pod that enters a queue, and why. */
+  onMove?: (queue: 'active' | 'backoff' | 'unschedulable' | 'gated', event: string) => void;
 }
+
+/** Upstream's labels of what moves pods. */
+const labels: Readonly<Record<ClusterEvent | 'PodNew', string>> = {
+  PodNew: 'UnscheduledPodAdd', OwnUpdate: 'UnscheduledPodUpdate', NodeAdd: 'NodeAdd', NodeAllocatable: 'NodeUpdateNodeAllocatable',
+  NodeLabel: 'NodeUpdateNodeLabel', NodeTaint: 'NodeUpdateNodeTaint', PodAdd: 'AssignedPodAdd', PodUpdate: 'AssignedPodUpdate',
+  PodDelete: 'AssignedPodDelete', Volume: 'PersistentVolumeClaimUpdate', Namespace: 'NamespaceUpdate',
+};
 
 export function isGated(info: PodInfo): boolean {
   return (info.pod.spec?.schedulingGates?.length ?? 0) > 0;
@@ -53,7 +68,7 @@ export class SchedulingQueue {
   /** After errors (a refused binding, say): these wait their time even when nothing else is to do. */
   readonly #errors = new Heap((a, b) => a.backoffUntil - b.backoffUntil);
   readonly #waiting = new Map<ClusterEvent, Set<QueuedPod>>();
-  readonly #options: Required<Omit<QueueOptions, 'hint' | 'clock'>> & Pick<QueueOptions, 'hint'>;
+  readonly #options: Required<Omit<QueueOptions, 'hint' | 'clock' | 'onMove'>> & Pick<QueueOptions, 'hint' | 'onMove'>;
   readonly #clock: Clock;
   #flushedAt: number;
   #tickets = 0;
@@ -90,16 +105,16 @@ export class SchedulingQueue {
     const known = this.#pods.get(info.uid);
     if (!known) {
       const entry: QueuedPod = {
-        info, place: 'gone', attempts: 0, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', ticket: 0,
+        info, place: 'gone', attempts: 0, addedAt: this.#clock.now(), startedAt: 0, flushed: false, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', ticket: 0,
       };
       this.#pods.set(info.uid, entry);
-      this.#move(entry, this.#options.gated(info) ? 'gated' : 'active');
+      this.#move(entry, this.#options.gated(info) ? 'gated' : 'active', labels.PodNew);
       return;
     }
     const reordered = known.place === 'active' && known.info.priority !== info.priority;
     known.info = info;
     if (reordered) this.#move(known, 'active');
-    else if (known.place === 'gated' && !this.#options.gated(info)) this.#move(known, 'active');
+    else if (known.place === 'gated' && !this.#options.gated(info)) this.#move(known, 'active', labels.OwnUpdate);
     else if (known.place === 'waiting' && changed) this.#try(known, 'OwnUpdate', undefined);
   }
 
@@ -114,11 +129,12 @@ export class SchedulingQueue {
   pop(): QueuedPod | undefined {
     const now = this.#clock.now();
     for (const heap of [this.#backoff, this.#errors]) {
-      for (let first = heap.peek(); first && first.backoffUntil <= now; first = heap.peek()) this.#move(first, 'active');
+      for (let first = heap.peek(); first && first.backoffUntil <= now; first = heap.peek()) this.#move(first, 'active', 'BackoffComplete');
     }
     if (now - this.#flushedAt >= flushPeriodMs) this.#flushOld(now);
     const entry = this.#active.pop() ?? this.#backoff.pop();
     if (!entry) return undefined;
+    if (entry.place === 'backoff') this.#options.onMove?.('active', 'PopFromBackoffQ');
     this.#move(entry, 'cycle');
     entry.attempts += 1;
     return entry;
@@ -150,7 +166,7 @@ export class SchedulingQueue {
     entry.rejectors = rejectors;
     entry.message = message;
     this.#fail(entry);
-    this.#move(entry, this.#options.gated(entry.info) ? 'gated' : 'waiting');
+    this.#move(entry, this.#options.gated(entry.info) ? 'gated' : 'waiting', 'ScheduleAttemptFailure');
   }
 
   /** After an error that has nothing to do with the cluster's state: tried again when its back-off is over. */
@@ -159,7 +175,7 @@ export class SchedulingQueue {
     entry.rejectors = new Set();
     entry.message = message;
     this.#fail(entry);
-    this.#move(entry, 'error');
+    this.#move(entry, 'error', 'ScheduleAttemptFailure');
   }
 
   /** Something happened that may help pods whose rejectors listen to it. */
@@ -176,7 +192,8 @@ export class SchedulingQueue {
 
   #try(entry: QueuedPod, event: ClusterEvent, node: string | undefined): void {
     if (entry.place !== 'waiting' || this.#options.hint?.(entry, event, node) === false) return;
-    this.#move(entry, entry.backoffUntil > this.#clock.now() ? 'backoff' : 'active');
+    entry.flushed = false;
+    this.#move(entry, entry.backoffUntil > this.#clock.now() ? 'backoff' : 'active', labels[event]);
   }
 
   #fail(entry: QueuedPod): void {
@@ -188,11 +205,15 @@ export class SchedulingQueue {
     this.#flushedAt = now;
     const limit = now - this.#options.maxWaitMs;
     for (const entry of this.#pods.values()) {
-      if (entry.place === 'waiting' && entry.since < limit) this.#move(entry, 'active');
+      if (entry.place !== 'waiting' || entry.since >= limit) continue;
+      entry.flushed = true;
+      this.#move(entry, 'active', 'UnschedulableTimeout');
     }
   }
 
-  #move(entry: QueuedPod, place: Place): void {
+  /** `event` is for the metrics; without it the pod only changes its place inside a queue. */
+  #move(entry: QueuedPod, place: Place, event?: string): void {
+    if (event) this.#options.onMove?.(place === 'active' || place === 'gated' ? place : place === 'waiting' ? 'unschedulable' : 'backoff', event);
     if (entry.place === 'waiting') for (const set of this.#waiting.values()) set.delete(entry);
     entry.place = place;
     entry.ticket = this.#tickets += 1;

@@ -8,6 +8,7 @@ import { createRecorder } from '#machinery/client/recorder.ts';
 import { pods } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder } from '#machinery/client/types.ts';
 import { Cycle } from './cycle.ts';
+import { SchedulerMetrics, type AttemptResult } from './metrics.ts';
 import { Nominator } from './nominator.ts';
 import { isRejection, type ClusterEvent, type Plugin, type Reservation } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
@@ -40,6 +41,7 @@ interface Framework { profile: Profile; cycle: Cycle; byName: ReadonlyMap<string
 export class Scheduler {
   readonly snapshot = new Snapshot();
   readonly nominator = new Nominator();
+  readonly metrics = new SchedulerMetrics();
   readonly queue: SchedulingQueue;
   readonly cluster: Cluster;
   readonly #client: Client;
@@ -60,7 +62,9 @@ export class Scheduler {
       hint: (pod, event, node) => this.#mayHelp(pod, event, node),
       gated: (pod) => isGated(pod) && this.#frameworkOf(pod).profile.gates,
       initialBackoffMs: options.initialBackoffMs, maxBackoffMs: options.maxBackoffMs, maxWaitMs: options.maxUnschedulableMs,
+      onMove: (queue, event) => this.metrics.incoming.with(queue, event).add(),
     });
+    this.#countState();
     const profiles = new Map(options.profiles.map((config) => [config.schedulerName, createProfile(config)]));
     this.cluster = watchCluster(options.client, this.snapshot, (schedulerName) => profiles.has(schedulerName));
     this.cluster.feed(this.queue, this.nominator);
@@ -71,6 +75,40 @@ export class Scheduler {
         percentageOfNodesToScore: profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(),
       }),
     }]));
+  }
+
+  #countState(): void {
+    const { registry } = this.metrics;
+    registry.read({ name: 'scheduler_pending_pods', stability: 'STABLE', labels: ['queue'], help: 'Pods without a node, by the queue that they wait in.' }, 'gauge',
+      () => Object.entries(this.queue.counts()).map(([queue, count]) => [[queue], count] as const));
+    registry.read({ name: 'scheduler_unschedulable_pods', stability: 'BETA', labels: ['plugin', 'profile'], help: 'Waiting pods by the plugins that rejected them; one pod may count for several.' }, 'gauge', () => {
+      const counts = new Map<string, [labels: readonly string[], count: number]>();
+      for (const { place, rejectors, info } of this.queue.all()) {
+        if (place !== 'waiting') continue;
+        for (const plugin of rejectors) {
+          const labels = [plugin, schedulerOf(info.pod)];
+          const known = counts.get(labels.join());
+          if (known) known[1] += 1;
+          else counts.set(labels.join(), [labels, 1]);
+        }
+      }
+      return counts.values();
+    });
+    registry.read({ name: 'scheduler_cache_size', stability: 'ALPHA', labels: ['type'], help: 'Nodes and pods that are known, and pods whose binding is under way.' }, 'gauge',
+      () => Object.entries(this.snapshot.counts()).map(([type, count]) => [[type], count] as const));
+    registry.read({ name: 'scheduler_goroutines', stability: 'BETA', labels: ['operation'], help: 'Bindings and reports under way.' }, 'gauge',
+      () => [[['binding'], this.#background.size + this.#waiting.size]]);
+  }
+
+  #count(entry: QueuedPod, result: AttemptResult): void {
+    const profile = schedulerOf(entry.info.pod);
+    const { metrics } = this;
+    metrics.attempts.with(result, profile).add();
+    metrics.attemptSeconds.with(result, profile).observe((performance.now() - entry.startedAt) / 1000);
+    if (result !== 'scheduled') return;
+    metrics.sliSeconds.with(entry.attempts >= 15 ? '15+' : String(entry.attempts)).observe((Date.now() - entry.addedAt) / 1000);
+    metrics.podAttempts.observe(entry.attempts);
+    if (entry.flushed) metrics.afterFlush.add();
   }
 
   #frameworkOf({ pod }: PodInfo): Framework {
@@ -102,6 +140,8 @@ export class Scheduler {
       return;
     }
     let outcome;
+    const startedAt = performance.now();
+    entry.startedAt = startedAt;
     try {
       outcome = this.#frameworkOf(info).cycle.schedule(info);
     } catch (error) {
@@ -110,6 +150,7 @@ export class Scheduler {
       this.#schedulerError(entry, error instanceof Error ? error.message : String(error), signal);
       return;
     }
+    this.metrics.algorithmSeconds.observe((performance.now() - startedAt) / 1000);
     if (outcome.kind === 'placed') {
       this.snapshot.assume(info, outcome.node.name);
       this.nominator.delete(info.uid);
@@ -119,6 +160,9 @@ export class Scheduler {
       return;
     }
     const { message, rejectors, nominate, victims } = outcome;
+    this.#count(entry, 'unschedulable');
+    this.metrics.preemptionAttempts.add();
+    if (victims) this.metrics.preemptionVictims.observe(victims.pods.length);
     log.info('no node fits', { pod: info.key, reason: message });
     this.queue.unschedulable(entry, rejectors, message);
     if (nominate) this.nominator.set(info, nominate);
@@ -173,6 +217,7 @@ export class Scheduler {
       return;
     }
     log.info('pod bound', { pod: info.key, node });
+    this.#count(entry, 'scheduled');
     this.queue.delete(uid);
     this.#event(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${node}`, 'Binding');
   }
@@ -180,6 +225,7 @@ export class Scheduler {
   #schedulerError(entry: QueuedPod, message: string, signal: AbortSignal): void {
     const newest = this.cluster.pod(entry.info.namespace, entry.info.name);
     if (newest?.metadata.uid === entry.info.uid) entry.info.pod = newest;
+    this.#count(entry, 'error');
     this.queue.failed(entry, message);
     this.#event(entry.info, 'Warning', 'FailedScheduling', message, 'Scheduling');
     this.#inBackground('reporting', () => this.#report(entry.info, 'SchedulerError', message, '', signal));

@@ -110,6 +110,11 @@ export class Snapshot {
   get size(): number {
     return this.#nodes.size;
   }
+  counts(): { nodes: number; pods: number; assumed_pods: number } {
+    let assumed = 0;
+    for (const placed of this.#placed.values()) if (placed.assumed) assumed += 1;
+    return { nodes: this.#nodes.size, pods: this.#placed.size, assumed_pods: assumed };
+  }
   node(name: string): NodeInfo | undefined {
     return this.#nodes.get(name);
   }

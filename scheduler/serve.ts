@@ -1,0 +1,103 @@
+// Health and metrics over HTTPS. Health is open; the rest needs a bearer token that the API server knows (TokenReview) and that may
+// get the path (SubjectAccessReview), as with upstream's delegated authentication and authorization.
+import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import { createLogger } from '#machinery/base/log.ts';
+import type { Client, Resource } from '#machinery/client/types.ts';
+import type { ServingConfig } from './config.ts';
+
+const log = createLogger('scheduler');
+const answerForMs = 10_000;
+const maxRemembered = 256;
+
+interface TokenReview { status?: { authenticated?: boolean; user?: { username?: string; uid?: string; groups?: string[] } } }
+interface AccessReview { status?: { allowed?: boolean } }
+const tokenReviews: Resource<TokenReview> = { group: 'authentication.k8s.io', version: 'v1', resource: 'tokenreviews', kind: 'TokenReview', namespaced: false };
+const accessReviews: Resource<AccessReview> = { group: 'authorization.k8s.io', version: 'v1', resource: 'subjectaccessreviews', kind: 'SubjectAccessReview', namespaced: false };
+
+export interface Pages {
+  /** Names of checks and why each fails; undefined: it holds. */
+  ready(): readonly (readonly [name: string, why: string | undefined])[];
+  metrics(): Promise<string>;
+}
+
+/** Listens, then calls `onListening` with the port, and serves until the signal aborts. Rejects when the port cannot be had. */
+export async function serve(config: ServingConfig, client: Client, pages: Pages, signal: AbortSignal, onListening?: (port: number) => void): Promise<void> {
+  const { cert, key } = config.certificate ?? (await ownCertificate(config.address));
+  const authorize = createAuthorizer(client, config.openPaths, signal);
+  const server = createServer({ cert, key, minVersion: 'TLSv1.2' }, (request, response) => {
+    const answer = (code: number, text: string): void => {
+      response.writeHead(code, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' });
+      response.end(text);
+    };
+    respond(request, pages, authorize).then(([code, text]) => answer(code, text), (error: unknown) => {
+      log.warn('request failed', { path: request.url, error });
+      answer(500, 'internal error\n');
+    });
+  });
+  server.headersTimeout = 10_000;
+  server.listen({ host: config.address, port: config.port });
+  await once(server, 'listening', { signal });
+  const address = server.address();
+  onListening?.(typeof address === 'object' && address ? address.port : config.port);
+  if (!signal.aborted) await once(signal, 'abort');
+  server.closeAllConnections();
+  server.close();
+}
+
+type Authorize = (request: IncomingMessage, path: string) => Promise<readonly [code: number, text: string] | undefined>;
+
+async function respond(request: IncomingMessage, pages: Pages, authorize: Authorize): Promise<readonly [code: number, text: string]> {
+  const url = new URL(request.url ?? '/', 'https://scheduler');
+  const refused = await authorize(request, url.pathname);
+  if (refused) return refused;
+  if (request.method !== 'GET' && request.method !== 'HEAD') return [405, 'only GET is served\n'];
+  switch (url.pathname) {
+    case '/healthz':
+    case '/livez': return [200, 'ok'];
+    case '/readyz': {
+      const checks = pages.ready();
+      const failed = checks.some(([, why]) => why !== undefined);
+      if (!failed && !url.searchParams.has('verbose')) return [200, 'ok'];
+      const lines = checks.map(([name, why]) => (why === undefined ? `[+]${name} ok\n` : `[-]${name} failed: ${why}\n`));
+      return [failed ? 500 : 200, `${lines.join('')}readyz check ${failed ? 'failed' : 'passed'}\n`];
+    }
+    case '/metrics': return [200, await pages.metrics()];
+    default: return [404, `${url.pathname} is not served; there are /healthz, /livez, /readyz and /metrics\n`];
+  }
+}
+
+function createAuthorizer(client: Client, openPaths: readonly string[], signal: AbortSignal): Authorize {
+  const remembered = new Map<string, { until: number; refusal: readonly [number, string] | undefined }>();
+  return async (request, path) => {
+    if (openPaths.some((open) => (open.endsWith('*') ? path.startsWith(open.slice(0, -1)) : path === open))) return undefined;
+    const token = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    if (!token) return [401, 'a bearer token is needed\n'];
+    const verb = (request.method ?? 'GET').toLowerCase();
+    const key = `${verb} ${path} ${token}`;
+    const known = remembered.get(key);
+    if (known && known.until > Date.now()) return known.refusal;
+    const refusal = await ask(client, token, verb, path, signal);
+    if (remembered.size >= maxRemembered) remembered.clear();
+    remembered.set(key, { until: Date.now() + answerForMs, refusal });
+    return refusal;
+  };
+}
+
+async function ask(client: Client, token: string, verb: string, path: string, signal: AbortSignal): Promise<readonly [number, string] | undefined> {
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(answerForMs)]);
+  const review = await client.create(tokenReviews, '', { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } }, bound);
+  const user = review.status?.user;
+  if (!review.status?.authenticated || !user) return [401, 'Unauthorized\n'];
+  const spec = { user: user.username, uid: user.uid, groups: user.groups, nonResourceAttributes: { path, verb } };
+  const access = await client.create(accessReviews, '', { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', spec }, bound);
+  return access.status?.allowed ? undefined : [403, `forbidden: User "${user.username ?? ''}" cannot ${verb} path "${path}"\n`];
+}
+
+/** Good for a year, unknown to everybody: who checks it gives --tls-cert-file. */
+async function ownCertificate(address: string): Promise<{ cert: string; key: string }> {
+  const { createCa, issueCertificate } = await import('#machinery/pki/pki.ts');
+  const ips = ['127.0.0.1', ...(address === '0.0.0.0' || address === '::' || address === '127.0.0.1' ? [] : [address])];
+  return issueCertificate(await createCa('kube-scheduler-ca'), { commonName: 'kube-scheduler', usages: ['server'], dnsNames: ['localhost'], ips });
+}
