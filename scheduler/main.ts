@@ -43,8 +43,8 @@ export async function run(config: SchedulerConfig, signal: AbortSignal, onReady?
 
 /** `proa scheduler`. */
 export const entry: Entry = {
-  name: 'scheduler', summary: 'Gives every pod without a node one.', flags,
-  run: async (args, signal) => run(await readConfig(args), signal, () => log.info('scheduler ready')),
+  name: 'scheduler', summary: 'Gives every pod without a node one. `proa scheduler explain POD -n NS --kubeconfig PATH` says why a pod is pending and how each node scores.', flags,
+  run: async (args, signal) => args[0] === 'explain' ? (await import('./explain.ts')).runExplain(args.slice(1), signal) : run(await readConfig(args), signal, () => log.info('scheduler ready')),
 };
 
 if (import.meta.main) await runEntry(entry, process.argv.slice(2));
