@@ -230,9 +230,9 @@ function startComponents(
     await run({ ...defaultConfig, controllers, client: clientConfig(url, ca, credentials.controllers, 'kube-controller-manager'), rootCa: ca, clusterSigning: credentials.ca,
       serviceAccountPrivateKey: credentials.tokens.privateKey, clusterCidr: config.clusterCidr, leaderElect: false }, signal, onReady);
   });
-  component('local-path', on('local-path') && on('controllers'), async (signal, onReady) => {
+  // A claim that comes before its default class gets it afterwards, from the binder.
+  later('local-path', on('local-path') && on('controllers'), async (signal) => {
     await ensureLocalPath(admin, signal);
-    onReady();
     await aborted(signal); // done; a task that ends would be started again
   });
   component('scheduler', on('scheduler'), async (signal, onReady) => {
