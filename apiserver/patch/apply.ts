@@ -4,7 +4,7 @@ import { badRequest, StatusError } from '#machinery/api/status.ts';
 import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import type { Type } from '#machinery/schema/schema.ts';
 import { conform } from '../decoding/conform.ts';
-import { shallow } from '../decoding/depth.ts';
+import { checkDepth, shallow } from '../decoding/depth.ts';
 import { parseYaml, YamlError } from '../decoding/yaml.ts';
 import { applyConfiguration, describeObject } from '../fieldmanager/field-manager.ts';
 import type { ApplyRequest, TrackedKind } from '../fieldmanager/field-manager.ts';
@@ -22,7 +22,7 @@ export interface Configuration {
   applyTo(current: Readonly<KubeObject & { metadata: ObjectMeta }> | undefined, context: ApplyContext): { object: object; warnings: string[] };
 }
 
-/** Throws 400 for what is no YAML. */
+/** Throws 400 for what is no YAML, or nested too deep. */
 export async function parseConfiguration(bytes: Buffer): Promise<Configuration> {
   const { value, duplicates } = await parseYaml(bytes).catch((error: unknown) => {
     throw error instanceof YamlError ? badRequest(`error decoding YAML: error converting YAML to JSON: ${error.message}`) : error;
@@ -30,6 +30,7 @@ export async function parseConfiguration(bytes: Buffer): Promise<Configuration> 
   if (value !== null && !isObject(value)) {
     throw badRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`);
   }
+  checkDepth(value);
   const repeated = duplicates.map(({ line, key }) => `  line ${line}: key ${JSON.stringify(key)} already set in map`);
   return {
     applyTo(current, { kind, type, fieldValidation, ...request }) {
