@@ -65,6 +65,8 @@ describe('connections to kubelets', function () {
   it('logs need a container that is there, and sensible numbers', async () => {
     expect((await server.call('GET', `${pods}/p/log`)).body['message']).to.equal('a container name must be specified for pod p, choose one of: [c d]');
     expect((await server.call('GET', `${pods}/p/log?container=c&tailLines=-1`)).status).to.equal(422);
+    const both = await server.call('GET', `${pods}/p/log?container=c&sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z`);
+    expect(both.body['message']).to.equal('PodLogOptions "p" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified');
     expect((await server.call('GET', `${pods}/p/log?container=c&limitBytes=x`)).status).to.equal(400);
     const refused = await server.call('GET', `${pods}/p/log?container=c&previous=true`);
     expect(refused.body).to.deep.include({ code: 400, reason: 'BadRequest', message: 'previous terminated container "c" in pod "p" not found' });

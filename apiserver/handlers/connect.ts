@@ -287,7 +287,7 @@ async function logTarget(request: ConnectRequest): Promise<Target | undefined> {
   const errors: FieldError[] = [];
   const params = new URLSearchParams();
   for (const flag of ['follow', 'previous', 'timestamps']) if (isTrue(query.get(flag)) && query.get(flag) !== '') params.append(flag, 'true');
-  if (query.has('sinceSeconds') && query.has('sinceTime')) errors.push({ type: 'Forbidden', field: '', detail: 'at most one of `sinceTime` or `sinceSeconds` may be specified' });
+  if (query.has('sinceSeconds') && query.has('sinceTime')) errors.push({ type: 'Forbidden', field: '[]', detail: 'at most one of `sinceTime` or `sinceSeconds` may be specified' });
   for (const [name, least] of Object.entries(logNumbers)) {
     const text = query.get(name);
     if (text === null || text === '') continue;

@@ -12,6 +12,7 @@ import { compareKeys } from '../storage/keys.ts';
 import { CompactedError, FutureRevisionError } from '../storage/storage.ts';
 import type { Storage } from '../storage/storage.ts';
 import { goType } from '../decoding/go-names.ts';
+import { parseGoJson } from '../resources/core/go-json.ts';
 import { notOlderThan, parseResourceVersion, tooLarge } from './freshness.ts';
 import type { OutputForm } from './negotiate.ts';
 import { protobufType, wantsPretty } from './negotiate.ts';
@@ -152,12 +153,9 @@ export function decodeContinue(token: string, scope: string): { startKey: string
   const refuse = (why: string): StatusError => badRequest(`invalid continue token: continue key is not valid: ${why}`);
   const illegal = /[^A-Za-z0-9_-]/.exec(token)?.index ?? (token.length % 4 === 1 ? token.length - 1 : undefined);
   if (illegal !== undefined) throw refuse(`illegal base64 data at input byte ${illegal}`);
-  let decoded: unknown;
-  try {
-    decoded = JSON.parse(Buffer.from(token, 'base64url').toString());
-  } catch (error) {
-    throw refuse(error instanceof Error ? error.message : String(error));
-  }
+  const parsed = parseGoJson(Buffer.from(token, 'base64url').toString());
+  if ('error' in parsed) throw refuse(parsed.error);
+  const decoded = parsed.value;
   if (typeof decoded !== 'object' || Array.isArray(decoded)) throw refuse(`json: cannot unmarshal ${Array.isArray(decoded) ? 'array' : typeof decoded === 'boolean' ? 'bool' : typeof decoded} into Go value of type storage.continueToken`);
   const { v = '', rv = 0, start = '' } = (decoded ?? {}) as Record<string, unknown>; // an object; its members are checked next
   const mistyped = (field: string, value: unknown, type: string): StatusError => refuse(`json: cannot unmarshal ${typeof value === 'number' ? `number ${value}` : typeof value} into Go struct field continueToken.${field} of type ${type}`);

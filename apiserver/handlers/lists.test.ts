@@ -95,6 +95,7 @@ describe('decodeContinue()', () => {
   const outside = ['..', '../../secrets/x', 'x/../y', './x', 'x//y', 'x/', '//x', '/..'];
   const refusals: [given: string, why: string][] = [
     ['!', 'illegal base64 data at input byte 0'], ['abc=', 'illegal base64 data at input byte 3'], ['abcde', 'illegal base64 data at input byte 4'],
+    ['abc', "invalid character 'i' looking for beginning of value"], [token('{}x'), "invalid character 'x' after top-level value"],
     [token([]), 'json: cannot unmarshal array into Go value of type storage.continueToken'],
     [token('null'), 'server does not recognize this encoded version '],
     [of({ v: 'meta.k8s.io/v2' }), 'server does not recognize this encoded version meta.k8s.io/v2'],
