@@ -28,6 +28,14 @@ describe('explainPod()', () => {
     expect(fake.list('events')).to.deep.equal([]);
     expect(fake.get<{ spec: { nodeName?: string } }>('pods', 'default', 'web')?.spec.nodeName).to.equal(undefined);
   });
+  it('says where a bound pod is, and still how all nodes score', async () => {
+    const fake = createFakeServer();
+    for (const name of ['a', 'b']) fake.put('nodes', makeNode(name));
+    fake.put('pods', makePod('web', { cpu: '1', node: 'a' }));
+    const found = await explainPod(fake.client, 'default', 'web', [defaultProfile], signal);
+    expect(found.verdict).to.match(/^runs on a already/);
+    expect(found.nodes.map(({ rejectedBy, cpu }) => [rejectedBy.length, cpu])).to.deep.equal([[0, '0m/4000m'], [0, '0m/4000m']]);
+  });
   it('names closed gates', async () => {
     const fake = createFakeServer();
     fake.put('nodes', makeNode('a'));

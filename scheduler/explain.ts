@@ -42,8 +42,8 @@ export interface Explanation {
   nodes: NodeVerdict[];
 }
 
-/** What a cycle decides about the pod now, and each node's part in it. */
-export function explain(pod: PodInfo, profile: Profile, context: Context, cycle: Pick<Cycle, 'schedule'>): Pick<Explanation, 'verdict' | 'nodes'> {
+/** What a cycle decides about the pod (without its node, `bound`, if it has one) now, and each node's part in it. */
+export function explain(pod: PodInfo, bound: string | undefined, profile: Profile, context: Context, cycle: Pick<Cycle, 'schedule'>): Pick<Explanation, 'verdict' | 'nodes'> {
   const nodes = [...context.snapshot.nodes()].map((node): NodeVerdict & { info: NodeInfo } => ({ info: node, node: node.name, ...describeNode(node), rejectedBy: [], scores: {}, total: 0 }));
   const whileFiltering: [plugin: string, score: (node: NodeInfo) => number][] = [];
   for (const plugin of profile.plugins) {
@@ -77,11 +77,10 @@ export function explain(pod: PodInfo, profile: Profile, context: Context, cycle:
     }
   }
   nodes.sort((a, b) => a.rejectedBy.length - b.rejectedBy.length || b.total - a.total || (a.node < b.node ? -1 : 1));
-  return { verdict: verdictOf(pod, profile, nodes, cycle), nodes: nodes.map(({ info: _, ...verdict }) => verdict) };
+  return { verdict: verdictOf(pod, bound, profile, nodes, cycle), nodes: nodes.map(({ info: _, ...verdict }) => verdict) };
 }
 
-function verdictOf(pod: PodInfo, profile: Profile, nodes: readonly NodeVerdict[], cycle: Pick<Cycle, 'schedule'>): string {
-  const bound = pod.pod.spec?.nodeName;
+function verdictOf(pod: PodInfo, bound: string | undefined, profile: Profile, nodes: readonly NodeVerdict[], cycle: Pick<Cycle, 'schedule'>): string {
   if (bound) return `runs on ${bound} already; below, what would be said if it were scheduled now`;
   if (profile.gates && isGated(pod)) return `not tried: scheduling gates ${pod.pod.spec?.schedulingGates?.map(({ name }) => name).join(', ')} are closed`;
   const outcome: Outcome = cycle.schedule(pod);
@@ -125,7 +124,7 @@ export async function explainPod(client: Client, namespace: string, name: string
     const cycle = new Cycle({ plugins: profile.plugins, preemption: profile.preemption, context: cluster.context, nominator, percentageOfNodesToScore: 100, disruptionBudgets: () => cluster.budgets() });
     const condition = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled');
     const shown = condition ? `PodScheduled=${condition.status}${condition.reason ? ` (${condition.reason})` : ''}${condition.message ? `: ${condition.message}` : ''}` : 'no scheduler has looked at it yet';
-    return { pod: `${namespace}/${name}`, profile: wanted, shown, ...explain(createPodInfo(pod), profile, cluster.context, cycle) };
+    return { pod: `${namespace}/${name}`, profile: wanted, shown, ...explain(createPodInfo({ ...pod, spec: pod.spec && { ...pod.spec, nodeName: undefined } }), pod.spec?.nodeName, profile, cluster.context, cycle) };
   } finally {
     done.abort();
     await group.wait();
