@@ -1,8 +1,8 @@
 // Binding from the first look to the last write: what is chosen, what is said, and that a crash between any two writes does no harm.
 import { expect } from 'chai';
 import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '#machinery/api/object.ts';
-import { annotation, findVolume, isBoundTo, mismatch, withClaim } from '#machinery/api/volumes.ts';
-import { claimStep, defaultClass, reclaimFailure, volumeStep, type ClaimStep, type ClaimWorld } from './reconcile.ts';
+import { annotation, defaultClass, findVolume, isBoundTo, mismatch, withClaim } from '#machinery/api/volumes.ts';
+import { claimStep, reclaimFailure, volumeStep, type ClaimStep, type ClaimWorld } from './reconcile.ts';
 
 type Spec<T extends { spec?: unknown }> = NonNullable<T['spec']>;
 const claim = (spec: Spec<PersistentVolumeClaim> = {}, annotations: Record<string, string> = {}): PersistentVolumeClaim => ({

@@ -1,6 +1,6 @@
 // What a claim or a volume needs next, without I/O. Upstream: pkg/controller/volume/persistentvolume/pv_controller.go (syncClaim, syncVolume).
 import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '#machinery/api/object.ts';
-import { annotation, classOfClaim, findVolume, isBoundTo, isDefaultClass, mismatch, modeMatches, noProvisioner, waitsForConsumer } from '#machinery/api/volumes.ts';
+import { annotation, classOfClaim, defaultClass, findVolume, isBoundTo, mismatch, modeMatches, noProvisioner, waitsForConsumer } from '#machinery/api/volumes.ts';
 import { storageClassOf } from '#machinery/api/claims.ts';
 
 type Claim = Readonly<PersistentVolumeClaim>;
@@ -84,12 +84,6 @@ function requestedStep(claim: Claim, name: string, world: ClaimWorld): ClaimStep
   }
   if (isBoundTo(volume, claim)) return { kind: 'bind', volume };
   return { kind: 'pending', notice: { type: 'Warning', reason: 'FailedBinding', message: `volume ${JSON.stringify(name)} already bound to a different claim.` } };
-}
-
-/** The newest of the default classes, by name among those of one second. */
-export function defaultClass(classes: readonly Readonly<StorageClass>[]): string | undefined {
-  const madeAt = ({ metadata }: Readonly<StorageClass>): number => Date.parse(metadata.creationTimestamp ?? '') || 0;
-  return classes.filter(isDefaultClass).sort((a, b) => madeAt(b) - madeAt(a) || ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1))[0]?.metadata.name;
 }
 
 export type VolumeStep =

@@ -33,8 +33,13 @@ export function classOfVolume({ metadata, spec }: Volume): string {
 export function classOfClaim(claim: Claim): string {
   return storageClassOf(claim) ?? '';
 }
-export function isDefaultClass({ metadata }: Readonly<StorageClass>): boolean {
+function isDefaultClass({ metadata }: Readonly<StorageClass>): boolean {
   return metadata.annotations?.[annotation.defaultClass] === 'true' || metadata.annotations?.[annotation.betaDefaultClass] === 'true';
+}
+/** The newest of the default classes, by name among those of one second. */
+export function defaultClass(classes: readonly Readonly<StorageClass>[]): string | undefined {
+  const madeAt = ({ metadata }: Readonly<StorageClass>): number => Date.parse(metadata.creationTimestamp ?? '') || 0;
+  return classes.filter(isDefaultClass).sort((a, b) => madeAt(b) - madeAt(a) || ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1))[0]?.metadata.name;
 }
 /** Bound once a pod shows where it is wanted. */
 export function waitsForConsumer(storageClass: Readonly<StorageClass> | undefined): boolean {
