@@ -162,6 +162,8 @@ describe('the API server', function () {
       expect(added.body['message']).to.contain('no new finalizers can be added if the object is being deleted');
       const taken = await call('POST', maps, { body: { metadata: { name: 'final' } } });
       expect(taken.body['message']).to.equal('object is being deleted: configmaps "final" already exists');
+      const again = await call('DELETE', `${maps}/final?gracePeriodSeconds=0`);
+      expect(meta(again.body), 'asked once more, nothing is written').to.deep.equal(meta(deleted.body));
       expect((await call('PATCH', `${maps}/final`, { headers: merge, body: { metadata: { finalizers: null } } })).status).to.equal(200);
       expect((await call('GET', `${maps}/final`)).status).to.equal(404);
     });

@@ -254,7 +254,8 @@ export class ObjectStore {
       if (step === 'nothing') return { ...finished(old), created: false, deleted: false };
       const key = this.#key(request.namespace, request.name);
       if (step === 'mark') {
-        if (request.dryRun) return { ...finished(object), created: false, deleted: false };
+        // Marked before: a kubelet asks again whenever such a pod changes, and a write would be the next change.
+        if (request.dryRun || isDeepStrictEqual(object, old)) return { ...finished(object), created: false, deleted: false };
         const put = await this.#put(key, object, current.revision);
         if (!put) continue;
         return { ...put, created: false, deleted: false };
