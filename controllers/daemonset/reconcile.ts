@@ -1,6 +1,7 @@
 // The decisions of DaemonSets, without I/O: which nodes need a pod, which pods go, what the status says.
 // Upstream: pkg/controller/daemon.
-import type { DaemonSet, Node, NodeSelectorTerm, Pod, PodTemplateSpec, Taint, Toleration } from '#machinery/api/object.ts';
+import { nodeSelectorMatches } from '#machinery/api/node-selector.ts';
+import type { DaemonSet, Node, Pod, PodTemplateSpec, Taint, Toleration } from '#machinery/api/object.ts';
 import { scaled } from '../deployment/reconcile.ts';
 import { revisionLabel } from '../history/revisions.ts';
 import { availableInMs, isReady, isTerminal } from '../pods.ts';
@@ -11,7 +12,6 @@ const generationAnnotation = 'deprecated.daemonset.template.generation';
 const generationLabel = 'pod-template-generation';
 
 type PodSpec = NonNullable<PodTemplateSpec['spec']>;
-type Requirement = NonNullable<NodeSelectorTerm['matchExpressions']>[number];
 export type DaemonSetStatus = NonNullable<DaemonSet['status']>;
 
 const added: readonly Toleration[] = [
@@ -66,29 +66,11 @@ export function nodeOf(pod: Pod): string | undefined {
   return undefined;
 }
 
-function holds({ key, operator, values = [] }: Requirement, fields: Readonly<Record<string, string>>): boolean {
-  const value = fields[key];
-  switch (operator) {
-    case 'In': return value !== undefined && values.includes(value);
-    case 'NotIn': return value === undefined || !values.includes(value);
-    case 'Exists': return value !== undefined;
-    case 'DoesNotExist': return value === undefined;
-    case 'Gt': return value !== undefined && integer(value) > integer(values[0]);
-    case 'Lt': return value !== undefined && integer(value) < integer(values[0]);
-    default: return false; // what this version does not know cannot hold
-  }
-}
-function integer(text: string | undefined): number {
-  return text !== undefined && /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
-}
 function fitsNode(spec: PodSpec, node: Node): boolean {
   const labels = node.metadata.labels ?? {};
   if (Object.entries(spec.nodeSelector ?? {}).some(([key, value]) => labels[key] !== value)) return false;
   const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  if (!required) return true;
-  return required.nodeSelectorTerms.some(({ matchExpressions = [], matchFields = [] }) =>
-    matchExpressions.length + matchFields.length > 0 && matchExpressions.every((each) => holds(each, labels))
-    && matchFields.every((each) => holds(each, { 'metadata.name': node.metadata.name ?? '' })));
+  return !required || nodeSelectorMatches(required.nodeSelectorTerms, { name: node.metadata.name ?? '', labels });
 }
 
 /** `run`: a node without a pod gets one; `keep`: a pod that is there stays. */
