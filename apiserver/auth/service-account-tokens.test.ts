@@ -114,6 +114,44 @@ describe('createTokenAuthenticator()', () => {
     now = start + 3_700_000;
     expect(refusal(token)).to.match(/expired/);
   });
+  describe('with tokens that a Secret holds', () => {
+    const legacy = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
+      iss: 'kubernetes/serviceaccount', sub: 'system:serviceaccount:a:robot', 'kubernetes.io/serviceaccount/namespace': 'a', 'kubernetes.io/serviceaccount/secret.name': 's',
+      'kubernetes.io/serviceaccount/service-account.name': 'robot', 'kubernetes.io/serviceaccount/service-account.uid': 'u1', ...more,
+    });
+    const holding = (token: string, metadata: object = {}): TokenAuthenticator => createTokenAuthenticator(
+      { issuer: audience, audiences: [audience], signingKey: rsa.privateKey, publicKeys: [rsa.publicKey] },
+      createFakeBackend({ serviceaccounts: [{ metadata: { namespace: 'a', name: 'robot', uid: 'u1' } }], secrets: [{ metadata: { namespace: 'a', name: 's', ...metadata }, data: { token: Buffer.from(token).toString('base64') } }] }), () => now);
+    it('takes them without an end, for its own audience', async () => {
+      const token = await sign(legacy());
+      tokens = holding(token);
+      now += 10 * 365 * 86_400_000;
+      expect(tokens.authenticate(token)).to.deep.equal({
+        audiences: [audience], user: { name: 'system:serviceaccount:a:robot', uid: 'u1', groups: ['system:serviceaccounts', 'system:serviceaccounts:a', 'system:authenticated'] },
+      });
+    });
+    it('refuses them once the Secret is gone, holds another, or is marked', async () => {
+      const token = await sign(legacy());
+      expect(refusal(token)).to.equal('Token has been invalidated');
+      tokens = holding('another');
+      expect(refusal(token)).to.equal("Token does not match server's copy");
+      tokens = holding(token, { deletionTimestamp: '2026-01-01T00:00:00Z' });
+      expect(refusal(token)).to.equal('Token has been invalidated');
+      tokens = holding(token, { labels: { 'kubernetes.io/legacy-token-invalid-since': '2025-12-01' } });
+      expect(refusal(token)).to.match(/^the token in secret a\/s .* has been marked invalid/);
+    });
+    for (const [what, more, message] of [
+      ['another subject', { sub: 'system:serviceaccount:b:robot' }, 'sub claim is invalid'],
+      ['no Secret', { 'kubernetes.io/serviceaccount/secret.name': '' }, 'service account token claims could not be validated'],
+      ['an account made anew', { 'kubernetes.io/serviceaccount/service-account.uid': 'u0' }, 'service account UID (u1) does not match claim (u0)'],
+    ] as const) {
+      it(`refuses ${what}`, async () => {
+        const token = await sign(legacy(more));
+        tokens = holding(token);
+        expect(refusal(token)).to.equal(message);
+      });
+    }
+  });
   it('checks the audience that a reviewer asks about', async () => {
     const token = await sign({ ...good, aud: ['vault', audience] });
     expect(tokens.authenticate(token, ['vault', 'other']).audiences).to.deep.equal(['vault']);
