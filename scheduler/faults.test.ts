@@ -20,7 +20,8 @@ function createRandom(seed: number): () => number {
 
 interface Faults { on: boolean; count: number; bindings: Map<string, number> }
 
-function withFaults({ client, get }: FakeServer, random: () => number, faults: Faults): Client {
+function withFaults(fake: FakeServer, random: () => number, faults: Faults): Client {
+  const { client } = fake;
   const chance = (share: number): boolean => {
     const hit = faults.on && random() < share;
     if (hit) faults.count += 1;
@@ -42,7 +43,7 @@ function withFaults({ client, get }: FakeServer, random: () => number, faults: F
       if (chance(0.1)) throw new StatusError(500, 'InternalError', 'no');
       if (chance(0.1)) throw new StatusError(409, 'Conflict', 'changed meanwhile');
       const name = options.name ?? '';
-      const pod = get<Pod>('pods', namespace, name);
+      const pod = fake.get<Pod>('pods', namespace, name);
       // As the API server: a pod is bound once.
       if (pod?.spec?.nodeName) throw new StatusError(409, 'Conflict', `pod ${name} is already assigned to node "${pod.spec.nodeName}"`);
       const answer = await client.create<T>(...args);

@@ -1,0 +1,72 @@
+// Health and metrics over HTTPS: what is open, who may read the rest.
+import { request } from 'node:https';
+import { expect } from 'chai';
+import type { Client } from '#machinery/client/types.ts';
+import type { ServingConfig } from './config.ts';
+import { serve } from './serve.ts';
+import { createFakeServer } from './testing/fake-cluster.ts';
+
+/** Knows the tokens `reader` and `other`; only the former may get /metrics. `asked` lists the reviews. */
+function reviewing(asked: string[]): Client {
+  const { client } = createFakeServer();
+  return {
+    ...client,
+    async create<T>(...[resource, , object]: Parameters<Client['create']>): Promise<T> {
+      const { spec } = object as { spec: { token?: string; user?: string; nonResourceAttributes?: { path: string; verb: string } } };
+      asked.push(resource.resource);
+      const status = resource.resource === 'tokenreviews'
+        ? { authenticated: ['reader', 'other'].includes(spec.token ?? ''), user: { username: spec.token } }
+        : { allowed: spec.user === 'reader' && spec.nonResourceAttributes?.path === '/metrics' && spec.nonResourceAttributes.verb === 'get' };
+      return { status } as T;
+    },
+  };
+}
+
+interface Answer { code: number; text: string }
+async function withServer(test: (get: (path: string, token?: string, method?: string) => Promise<Answer>, asked: string[]) => Promise<void>, ready: readonly (readonly [string, string | undefined])[] = []): Promise<void> {
+  const asked: string[] = [];
+  const stop = new AbortController();
+  const config: ServingConfig = { address: '127.0.0.1', port: 0, certificate: undefined, openPaths: ['/healthz', '/readyz', '/livez'] };
+  let running: Promise<void> | undefined;
+  const port = await new Promise<number>((resolve, reject) => {
+    running = serve(config, reviewing(asked), { ready: () => ready, metrics: async () => 'some_metric 1\n' }, stop.signal, resolve);
+    running.catch(reject);
+  });
+  const get = (path: string, token?: string, method = 'GET') => new Promise<Answer>((resolve, reject) => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    request({ host: '127.0.0.1', port, path, method, headers, rejectUnauthorized: false, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk)).on('end', () => resolve({ code: response.statusCode ?? 0, text }));
+    }).on('error', reject).end();
+  });
+  try {
+    await test(get, asked);
+  } finally {
+    stop.abort();
+    await running;
+  }
+}
+
+describe('serve()', () => {
+  it('answers health to everybody', () => withServer(async (get, asked) => {
+    for (const path of ['/healthz', '/livez', '/readyz']) expect(await get(path)).to.deep.equal({ code: 200, text: 'ok' });
+    expect(asked).to.deep.equal([]);
+  }));
+  it('says what is not ready', () => withServer(async (get) => {
+    expect(await get('/readyz')).to.deep.equal({ code: 500, text: '[-]informer-sync failed: not yet\nreadyz check failed\n' });
+  }, [['informer-sync', 'not yet']]));
+  it('shows metrics to who may get them, and asks once', () => withServer(async (get, asked) => {
+    for (let i = 0; i < 2; i += 1) expect(await get('/metrics', 'reader')).to.deep.equal({ code: 200, text: 'some_metric 1\n' });
+    expect(asked).to.deep.equal(['tokenreviews', 'subjectaccessreviews']);
+  }));
+  const refusals: [title: string, path: string, token: string | undefined, method: string, code: number, text: string][] = [
+    ['nobody', '/metrics', undefined, 'GET', 401, 'a bearer token is needed\n'],
+    ['an unknown token', '/metrics', 'nonsense', 'GET', 401, 'Unauthorized\n'],
+    ['a user without the right', '/metrics', 'other', 'GET', 403, 'forbidden: User "other" cannot get path "/metrics"\n'],
+    ['a path without the right', '/debug', 'reader', 'GET', 403, 'forbidden: User "reader" cannot get path "/debug"\n'],
+    ['a write', '/healthz', undefined, 'POST', 405, 'only GET is served\n'],
+  ];
+  for (const [title, path, token, method, code, text] of refusals) it(`refuses ${title}`, () => withServer(async (get) => {
+    expect(await get(path, token, method)).to.deep.equal({ code, text });
+  }));
+});
