@@ -32,9 +32,8 @@ function usedOf(resource: string, node: NodeInfo): number {
 
 /** 0..100 (two resources: 50..100): 100 less the standard deviation of the shares. */
 function balance(shares: readonly number[]): number {
-  const [first = 0, second = 0] = shares;
   if (shares.length < 2) return 100;
-  if (shares.length === 2) return Math.trunc((1 - Math.abs((first - second) / 2)) * 100);
+  if (shares.length === 2) return Math.trunc((1 - Math.abs(((shares[0] ?? 0) - (shares[1] ?? 0)) / 2)) * 100);
   const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
   return Math.trunc((1 - Math.sqrt(shares.reduce((sum, share) => sum + (share - mean) ** 2, 0) / shares.length)) * 100);
 }
@@ -63,8 +62,7 @@ export function createNodeResourcesBalancedAllocation({ resources }: BalancedArg
             after[count] = Math.min(1, (used + amount) / capacity);
             count += 1;
           }
-          before.length = count;
-          after.length = count;
+          if (before.length !== count) before.length = after.length = count;
           return 50 + Math.trunc((50 + balance(after) - balance(before)) / 2);
         },
       };

@@ -53,16 +53,19 @@ function alongShape(shape: readonly ShapePoint[]): ScoreOf {
   };
 }
 
-/** What the node has, what is asked for with the pod; 0 when the resource does not count for this pod. */
-function shareOf(resource: string, pod: PodInfo, node: NodeInfo): { capacity: number; requested: number } {
-  switch (resource) {
-    case 'cpu': return { capacity: node.cpu, requested: node.scoredCpu + pod.scoredCpu };
-    case 'memory': return { capacity: node.memory, requested: node.scoredMemory + pod.scoredMemory };
-    case 'ephemeral-storage': return { capacity: node.ephemeral, requested: node.usedEphemeral + pod.requests.ephemeral };
-  }
-  const wanted = pod.requests.scalars?.get(resource) ?? 0;
-  if (wanted === 0) return { capacity: 0, requested: 0 };
-  return { capacity: node.scalars?.get(resource) ?? 0, requested: (node.usedScalars.get(resource) ?? 0) + wanted };
+/** 0 when the resource does not count for this pod. Plain numbers: this runs for every pod on every node that passed. */
+function capacityOf(resource: string, pod: PodInfo, node: NodeInfo): number {
+  if (resource === 'cpu') return node.cpu;
+  if (resource === 'memory') return node.memory;
+  if (resource === 'ephemeral-storage') return node.ephemeral;
+  return (pod.requests.scalars?.get(resource) ?? 0) === 0 ? 0 : node.scalars?.get(resource) ?? 0;
+}
+/** What the node's pods and this one ask for. */
+function requestedOf(resource: string, pod: PodInfo, node: NodeInfo): number {
+  if (resource === 'cpu') return node.scoredCpu + pod.scoredCpu;
+  if (resource === 'memory') return node.scoredMemory + pod.scoredMemory;
+  if (resource === 'ephemeral-storage') return node.usedEphemeral + pod.requests.ephemeral;
+  return (node.usedScalars.get(resource) ?? 0) + (pod.requests.scalars?.get(resource) ?? 0);
 }
 
 export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups, strategy, resources, shape }: FitArgs): Plugin {
@@ -84,9 +87,9 @@ export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups
           let sum = 0;
           let weights = 0;
           for (const { name, weight } of resources) {
-            const { capacity, requested } = shareOf(name, pod, node);
+            const capacity = capacityOf(name, pod, node);
             if (capacity === 0) continue;
-            const score = scoreOf(requested, capacity);
+            const score = scoreOf(requestedOf(name, pod, node), capacity);
             if (byCurve && score <= 0) continue; // upstream leaves such a resource out of the mean
             sum += score * weight;
             weights += weight;
