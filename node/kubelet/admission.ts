@@ -44,7 +44,7 @@ export function activePods(known: readonly Pod[], workerOf: (uid: string) => { s
 }
 
 /** example.com/gadget: what an administrator or a device plugin wrote into the Node's status. */
-const isExtended = (resource: string): boolean => resource.includes('/') && !/(^|\.)kubernetes\.io\//.test(resource);
+export const isExtended = (resource: string): boolean => resource.includes('/') && !/(^|\.)kubernetes\.io\//.test(resource);
 
 /** Undefined when the pod may run beside `others`. What the Node says it has goes before `measured`. */
 export function refusal(pod: Pod, others: readonly Pod[], measured: Readonly<Record<string, string>>, node: Node | undefined): { reason: string; message: string } | undefined {

@@ -117,7 +117,7 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     const node = await registerNode(client, await input(), log, stop);
     onReady?.({ port: server.port });
 
-    const reporter = createNodeReporter({ client, recorder, node, input, everyMs: config.nodeStatusUpdateMs, log });
+    const reporter = createNodeReporter({ client, recorder, node, input, everyMs: config.nodeStatusUpdateMs, log, current: () => nodeInformer.get('', config.nodeName) });
     const missing = config.runtime === 'docker' ? missingCapabilities() : [];
     if (missing.length > 0) recorder.event(nodeSubject(node), 'Warning', 'MissingCapabilities', missingCapabilitiesMessage(missing));
     group.start('node status', (inner) => reporter.run(inner));

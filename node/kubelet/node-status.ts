@@ -11,6 +11,7 @@ import { quantityBytes } from '#machinery/api/quantity.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '#machinery/api/status.ts';
 import { leases, nodes } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder } from '#machinery/client/types.ts';
+import { isExtended } from './admission.ts';
 import type { KubeletConfig } from './config.ts';
 import type { ImageInfo } from './runtime/runtime.ts';
 
@@ -118,6 +119,18 @@ export async function registerNode(client: Client, input: NodeInput, log: Logger
   }
 }
 
+/**
+ * Extended resources that somebody gave the node by its capacity can be had whole; null for those whose capacity was taken away.
+ * Empty when the node says so already. Upstream: MachineInfo in pkg/kubelet/nodestatus.
+ */
+export function extendedAllocatable(status: NodeStatus | undefined): Record<string, string | null> {
+  const changes: Record<string, string | null> = {};
+  const { capacity = {}, allocatable = {} } = status ?? {};
+  for (const [name, amount] of Object.entries(capacity)) if (isExtended(name) && allocatable[name] !== amount) changes[name] = amount;
+  for (const name of Object.keys(allocatable)) if (isExtended(name) && capacity[name] === undefined) changes[name] = null;
+  return changes;
+}
+
 /** Everything but the times of heartbeats. */
 const still = (status: NodeStatus): unknown => JSON.parse(JSON.stringify({ ...status, conditions: status.conditions?.map(({ lastHeartbeatTime: _heartbeat, ...rest }) => rest) }));
 
@@ -132,6 +145,8 @@ export interface NodeReporter {
 
 export function createNodeReporter(options: {
   client: Client; recorder: EventRecorder; node: Node; input: () => Promise<NodeInput>; everyMs: number; log: Logger;
+  /** The Node as others see it. */
+  current: () => Node | undefined;
 }): NodeReporter {
   const { client, recorder, log } = options;
   const reportEveryMs = 300_000 * (0.9 + Math.random() * 0.2);
@@ -144,12 +159,13 @@ export function createNodeReporter(options: {
   async function report(signal: AbortSignal): Promise<void> {
     const input = await options.input();
     const wanted = nodeStatus(input, written, Date.now());
-    if (written && isDeepStrictEqual(still(written), still(wanted)) && Date.now() - writtenAtMs < reportEveryMs) return;
+    const extended = extendedAllocatable(options.current()?.status);
+    if (Object.keys(extended).length === 0 && written && isDeepStrictEqual(still(written), still(wanted)) && Date.now() - writtenAtMs < reportEveryMs) return;
     const readyBefore = written?.conditions?.find(({ type }) => type === 'Ready')?.status;
     const ready = wanted.conditions?.find(({ type }) => type === 'Ready')?.status;
     // Lists that merge by key would keep an address that is no longer ours.
     const addresses = isDeepStrictEqual(written?.addresses, wanted.addresses) || !written?.addresses ? wanted.addresses : [{ $patch: 'replace' }, ...wanted.addresses ?? []];
-    await client.patch(nodes, '', input.config.nodeName, 'strategic', { status: { ...wanted, addresses } }, signal, { subresource: 'status' });
+    await client.patch(nodes, '', input.config.nodeName, 'strategic', { status: { ...wanted, allocatable: { ...wanted.allocatable, ...extended }, addresses } }, signal, { subresource: 'status' });
     written = wanted;
     writtenAtMs = Date.now();
     if (ready !== readyBefore) recorder.event(subject, 'Normal', ready === 'True' ? 'NodeReady' : 'NodeNotReady', `Node ${input.config.nodeName} status is now: ${ready === 'True' ? 'NodeReady' : 'NodeNotReady'}`);
