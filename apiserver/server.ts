@@ -23,7 +23,6 @@ import { createLimits, isLongRunning, isProbe } from './filters/limits.ts';
 import type { Authenticator, Authorizer } from './filters/seams.ts';
 import { serveResource } from './handlers/api.ts';
 import type { ApiDeps } from './handlers/api.ts';
-import { serveUpgrade } from './handlers/connect.ts';
 import { negotiateOutput } from './handlers/negotiate.ts';
 import { respond, send } from './handlers/respond.ts';
 import type { Health } from './health.ts';
@@ -335,6 +334,7 @@ function createChain(options: ServerOptions): Chain {
         trail.stage('ResponseStarted');
       }));
       done = measure(context);
+      const { serveUpgrade } = await import('./handlers/connect.ts');
       await serveUpgrade(api, context, socket, head);
     } catch (error) {
       code = error instanceof StatusError ? error.status.code : 500;

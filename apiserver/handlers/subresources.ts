@@ -6,8 +6,6 @@ import { readBody } from './body.ts';
 import { negotiateInput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
-import { serveScale } from './scale.ts';
-import { serveConnect } from './connect.ts';
 import { objectJson } from './table.ts';
 import { notFound } from '#machinery/api/status.ts';
 import { parseApiVersion } from '#machinery/api/object.ts';
@@ -20,12 +18,12 @@ export async function serveSubresource(request: ApiRequest): Promise<void> {
   const { info } = context;
   const row = served.row.subresources.find((one) => one.name === info.subresource);
   if (!row) throw noSuchResource();
-  if (row.connect || info.subresource === 'log') return serveConnect(request);
+  if (row.connect || info.subresource === 'log') return (await import('./connect.ts')).serveConnect(request);
   if (info.parts.length > 0) throw noSuchResource();
   if (!row.verbs.includes(info.verb)) throw methodNotAllowed();
   const custom = deps.customHandlers.get(`${served.id}/${info.subresource}`);
   if (custom) return serveCustom(request, row, custom);
-  if (info.subresource === 'scale') return serveScale(request);
+  if (info.subresource === 'scale') return (await import('./scale.ts')).serveScale(request);
   if (views.has(info.subresource)) {
     switch (info.verb) {
       case 'get': return get(request);
