@@ -12,7 +12,7 @@ import { nodeVolumeLimits } from './node-volume-limits.ts';
 import { nodeUnschedulable } from './node-unschedulable.ts';
 import { createPodTopologySpread, podTopologySpread } from './pod-topology-spread.ts';
 import { taintToleration } from './taint-toleration.ts';
-import { volumeBinding } from './volume-binding.ts';
+import { createVolumeBinding, volumeBinding } from './volume-binding.ts';
 import { volumeRestrictions } from './volume-restrictions.ts';
 import { volumeZone } from './volume-zone.ts';
 
@@ -40,4 +40,5 @@ export const configurable: Readonly<Record<string, (args: PluginArgs) => Plugin>
   NodeResourcesBalancedAllocation: (args) => createNodeResourcesBalancedAllocation(args.NodeResourcesBalancedAllocation),
   NodeResourcesFit: (args) => createNodeResourcesFit(args.NodeResourcesFit),
   PodTopologySpread: (args) => createPodTopologySpread(args.PodTopologySpread),
+  VolumeBinding: (args) => createVolumeBinding(args.VolumeBinding),
 };

@@ -5,6 +5,7 @@ import { compareQuantities, quantityToNumber } from '#machinery/api/quantity.ts'
 import { annotation, capacityOf, claimNameOf, classOfClaim, classOfVolume, findVolume, foreignClaim, isFullyBound, noProvisioner, requestOf, waitsForConsumer, withClaim } from '#machinery/api/volumes.ts';
 import { persistentVolumeClaims, persistentVolumes } from '#machinery/client/resources.ts';
 import type { Context, FilterStep, Plugin, Rejection, Reservation } from '../plugin.ts';
+import { defaultArgs, type VolumeBindingArgs } from '../plugin-args.ts';
 import type { PodInfo } from '../pod-info.ts';
 import { compileNodeTerm, nodeTermMatches, type NodeTerm } from '../selectors.ts';
 import type { NodeInfo } from '../snapshot.ts';
@@ -13,7 +14,6 @@ const unboundImmediate = 'pod has unbound immediate PersistentVolumeClaims';
 const wrongNode = "node(s) didn't match PersistentVolume's node affinity";
 const noVolume = "node(s) didn't find available persistent volumes to bind";
 const lostVolume = 'node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)';
-const bindTimeoutMs = 600_000;
 
 type Claim = Readonly<PersistentVolumeClaim>;
 type Volume = Readonly<PersistentVolume>;
@@ -99,13 +99,13 @@ function scoreOf({ bindings }: Offer): number {
   return Math.round(total / classes.size);
 }
 
-function reserve(pod: PodInfo, node: NodeInfo, offer: Offer, context: Context): Reservation {
+function reserve(pod: PodInfo, node: NodeInfo, offer: Offer, context: Context, bindTimeoutSeconds: number): Reservation {
   const { promises } = context;
   for (const { claim, volume } of offer.bindings) promises.promiseVolume(pod.uid, volume.metadata.name ?? '', claim.metadata.uid ?? '');
   for (const claim of offer.provisions) promises.promiseNode(pod.uid, claim.metadata.uid ?? '', node.name);
   return {
     async preBind(client, signal) {
-      const bounded = AbortSignal.any([signal, AbortSignal.timeout(bindTimeoutMs)]);
+      const bounded = AbortSignal.any([signal, AbortSignal.timeout(bindTimeoutSeconds * 1000)]);
       for (const { claim, volume } of offer.bindings) {
         const named = withClaim(volume, claim);
         if (named) await client.update(persistentVolumes, '', volume.metadata.name ?? '', named, bounded);
@@ -165,50 +165,54 @@ async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<v
   }
 }
 
-export const volumeBinding: Plugin = {
-  name: 'VolumeBinding',
-  wakes: ['Volume', 'NodeAdd', 'NodeLabel'],
-  prepareFilter(pod, context) {
-    const claims = claimsOf(pod, context);
-    if (!Array.isArray(claims)) return claims as Rejection; // readonly arrays are arrays
-    if (claims.length === 0) return undefined;
-    const bound: (Volume | undefined)[] = [];
-    const waiting: Claim[] = [];
-    for (const claim of claims) {
-      if (isFullyBound(claim)) bound.push(context.volume(claim.spec?.volumeName ?? '') as PersistentVolume | undefined); // as above
-      else if (!claim.spec?.volumeName && waitsForConsumer(context.storageClass(classOfClaim(claim)) as StorageClass | undefined)) waiting.push(claim); // as above
-      else return unresolvable(unboundImmediate);
-    }
-    // Small ones first, so that they leave the large volumes to those who need them.
-    waiting.sort((a, b) => compareQuantities(requestOf(a), requestOf(b)));
-    const candidates = new Map<string, readonly Volume[]>();
-    for (const claim of waiting) {
-      const name = classOfClaim(claim);
-      if (!candidates.has(name)) candidates.set(name, context.volumesOfClass(name) as readonly unknown[] as readonly Volume[]); // as above
-    }
-    const offers = new Map<string, Offer>();
-    const step: FilterStep = {
-      filter(node) {
-        const reasons: string[] = [];
-        // The first volume that is gone ends the look at the bound ones.
-        for (const volume of bound) {
-          if (volume && reachable(volume, node)) continue;
-          reasons.push(volume ? wrongNode : lostVolume);
-          break;
-        }
-        if (waiting.length > 0) {
-          const offer = offerOf(waiting, node, context, candidates);
-          if (!offer) reasons.splice(reasons[0] === wrongNode ? 1 : 0, 0, noVolume);
-          else if (reasons.length === 0) offers.set(node.name, offer);
-        }
-        return reasons.length > 0 ? unresolvable(...reasons) : undefined;
-      },
-      score: (node) => scoreOf(offers.get(node.name) ?? { bindings: [], provisions: [] }),
-      reserve(node) {
-        const offer = offers.get(node.name);
-        return offer && offer.bindings.length + offer.provisions.length > 0 ? reserve(pod, node, offer, context) : undefined;
-      },
-    };
-    return step;
-  },
-};
+export function createVolumeBinding({ bindTimeoutSeconds }: VolumeBindingArgs): Plugin {
+  return {
+    name: 'VolumeBinding',
+    points: ['reserve', 'preBind'],
+    wakes: ['Volume', 'NodeAdd', 'NodeLabel'],
+    prepareFilter(pod, context) {
+      const claims = claimsOf(pod, context);
+      if (!Array.isArray(claims)) return claims as Rejection; // readonly arrays are arrays
+      if (claims.length === 0) return undefined;
+      const bound: (Volume | undefined)[] = [];
+      const waiting: Claim[] = [];
+      for (const claim of claims) {
+        if (isFullyBound(claim)) bound.push(context.volume(claim.spec?.volumeName ?? '') as PersistentVolume | undefined); // as above
+        else if (!claim.spec?.volumeName && waitsForConsumer(context.storageClass(classOfClaim(claim)) as StorageClass | undefined)) waiting.push(claim); // as above
+        else return unresolvable(unboundImmediate);
+      }
+      // Small ones first, so that they leave the large volumes to those who need them.
+      waiting.sort((a, b) => compareQuantities(requestOf(a), requestOf(b)));
+      const candidates = new Map<string, readonly Volume[]>();
+      for (const claim of waiting) {
+        const name = classOfClaim(claim);
+        if (!candidates.has(name)) candidates.set(name, context.volumesOfClass(name) as readonly unknown[] as readonly Volume[]); // as above
+      }
+      const offers = new Map<string, Offer>();
+      const step: FilterStep = {
+        filter(node) {
+          const reasons: string[] = [];
+          // The first volume that is gone ends the look at the bound ones.
+          for (const volume of bound) {
+            if (volume && reachable(volume, node)) continue;
+            reasons.push(volume ? wrongNode : lostVolume);
+            break;
+          }
+          if (waiting.length > 0) {
+            const offer = offerOf(waiting, node, context, candidates);
+            if (!offer) reasons.splice(reasons[0] === wrongNode ? 1 : 0, 0, noVolume);
+            else if (reasons.length === 0) offers.set(node.name, offer);
+          }
+          return reasons.length > 0 ? unresolvable(...reasons) : undefined;
+        },
+        score: (node) => scoreOf(offers.get(node.name) ?? { bindings: [], provisions: [] }),
+        reserve(node) {
+          const offer = offers.get(node.name);
+          return offer && offer.bindings.length + offer.provisions.length > 0 ? reserve(pod, node, offer, context, bindTimeoutSeconds) : undefined;
+        },
+      };
+      return step;
+    },
+  };
+}
+export const volumeBinding = createVolumeBinding(defaultArgs.VolumeBinding);
