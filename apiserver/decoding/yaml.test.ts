@@ -28,8 +28,11 @@ describe('parseYaml()', function () {
     expect(await refusal(`a: &a [x,x,x,x]\n${'bcdefghij'.split('').map((name, i) => `${name}: &${name} [${`*${'abcdefghij'.charAt(i)},`.repeat(9)}]\n`).join('')}`)).to.equal('yaml: document contains excessive aliasing');
   });
   it('ends with a document that takes too long, and reads the next one', async () => {
-    const [long, next] = await Promise.all([refusal('? '.repeat(1000)), read('a: b')]);
+    const [long, next] = await Promise.all([refusal('? '.repeat(500)), read('a: b')]);
     expect(long).to.equal('yaml: the document takes too long to read');
     expect(next.value).to.deep.equal({ a: 'b' });
+  });
+  it('refuses nesting that no stack can hold', async () => {
+    for (const text of ['[', '- ', '{a: ']) expect(await refusal(text.repeat(20_000)), text).to.match(/^yaml: .*(?:depth|stack size)/);
   });
 });

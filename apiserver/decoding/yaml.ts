@@ -1,9 +1,12 @@
 // YAML of request bodies. Reading it may take seconds and much memory for a few kilobytes that somebody made for that, so it
-// happens in a thread that is bounded in both and ended when it is not needed; JSON, which most of it is, does not go there.
-import { Worker } from 'node:worker_threads';
+// happens in a process that is bounded in both and ended when it is not needed; JSON, which most of it is, does not go there.
+// Not in a thread: one that runs out of memory may take the whole server with it.
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { countMembers } from './depth.ts';
 import { countColons } from './scan.ts';
-import type { Answer, Question } from './yaml-worker.ts';
+import type { Answer, Question } from './yaml-process.ts';
 
 export interface Yaml {
   value: unknown;
@@ -16,13 +19,15 @@ export class YamlError extends Error {
 }
 
 /** What a document may take: honest ones need a tenth. */
-const limitMs = (text: string): number => 2000 + text.length / 100;
+const limitMs = (text: string): number => 2000 + Math.ceil(text.length / 100);
 const idleMs = 10_000;
-const limitMb = 192;
+const limitMb = 384;
+/** Later than the process itself gives up. */
+const graceMs = 1000;
 
 interface Waiting { question: Question; resolve: (yaml: Yaml) => void; reject: (error: Error) => void }
 
-let worker: Worker | undefined;
+let reader: ChildProcess | undefined;
 let timer: NodeJS.Timeout | undefined;
 let nextId = 0;
 /** The first one is being read. */
@@ -34,7 +39,8 @@ export function parseYaml(bytes: Buffer): Promise<Yaml> {
   if (json !== undefined) return Promise.resolve({ value: json, duplicates: [] });
   return new Promise((resolve, reject) => {
     nextId += 1;
-    waiting.push({ question: { id: nextId, text: bytes.toString() }, resolve, reject });
+    const text = bytes.toString();
+    waiting.push({ question: { id: nextId, text, limitMs: limitMs(text) }, resolve, reject });
     if (waiting.length === 1) ask();
   });
 }
@@ -55,31 +61,37 @@ function ask(): void {
   const [next] = waiting;
   if (!next) {
     timer = setTimeout(stop, idleMs).unref();
-    worker?.unref();
+    reader?.unref();
+    reader?.channel?.unref();
     return;
   }
-  worker ??= start();
-  worker.ref();
-  worker.postMessage(next.question);
-  timer = setTimeout(() => fail('yaml: the document takes too long to read'), limitMs(next.question.text));
+  reader ??= start();
+  reader.ref();
+  reader.channel?.ref();
+  reader.send(next.question, () => undefined); // one that has ended is heard of by `exit`
+  timer = setTimeout(() => fail('yaml: the document takes too long to read'), next.question.limitMs + graceMs);
 }
 
-function start(): Worker {
-  const started = new Worker(new URL('./yaml-worker.ts', import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: limitMb } });
+function start(): ChildProcess {
+  const started = fork(fileURLToPath(new URL('./yaml-process.ts', import.meta.url)), [], { execArgv: [`--max-old-space-size=${limitMb}`], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
   started.on('message', (answer: Answer) => {
-    if (started !== worker || waiting[0]?.question.id !== answer.id) return;
+    if (started !== reader || waiting[0]?.question.id !== answer.id) return;
     const { resolve, reject } = waiting.shift() ?? {};
     if ('error' in answer) reject?.(new YamlError(answer.error));
     else resolve?.({ value: JSON.parse(answer.json), duplicates: answer.duplicates });
     ask();
   });
-  started.on('error', (error: NodeJS.ErrnoException) => {
-    if (started === worker) fail(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'yaml: the document takes too much memory to read' : `yaml: ${error.message}`);
+  // V8 aborts a process whose heap is full.
+  started.on('exit', (code, signal) => {
+    if (started === reader) fail(signal === 'SIGABRT' || code === 134 ? 'yaml: the document takes too much memory to read' : `yaml: the process that reads it ended with ${signal ?? code}`);
+  });
+  started.on('error', (error) => {
+    if (started === reader) fail(`yaml: ${error.message}`);
   });
   return started;
 }
 
-/** The document that is being read was too much; the next one gets a new thread. */
+/** The document that is being read was too much; the next one gets a new process. */
 function fail(why: string): void {
   const failed = waiting.shift();
   stop();
@@ -88,7 +100,7 @@ function fail(why: string): void {
 }
 
 function stop(): void {
-  const stopped = worker;
-  worker = undefined;
-  stopped?.terminate().catch(() => undefined); // it is gone either way
+  const stopped = reader;
+  reader = undefined;
+  stopped?.kill('SIGKILL');
 }

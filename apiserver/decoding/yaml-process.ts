@@ -1,10 +1,10 @@
-// Reads YAML in a thread of its own, started by yaml.ts. As upstream's library: version 1.1 (yes, no, on and off are booleans, 0644 is
+// Reads YAML in a process of its own, started by yaml.ts, which may end it at any time. As upstream's library: version 1.1 (yes, no, on and off are booleans, 0644 is
 // octal), times stay text, only the first document counts, members that are there twice are told.
-import { parentPort } from 'node:worker_threads';
+import { runInNewContext } from 'node:vm';
 import { isMap, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, ParsedNode } from 'yaml';
 
-export interface Question { id: number; text: string }
+export interface Question { id: number; text: string; limitMs: number }
 export type Answer = { id: number } & ({ json: string; duplicates: { line: number; key: string }[] } | { error: string });
 
 const maxDuplicates = 100;
@@ -48,13 +48,24 @@ function duplicatesIn(document: Document.Parsed<ParsedNode>, lines: LineCounter)
   return found.sort((a, b) => a.line - b.line);
 }
 
-parentPort?.on('message', ({ id, text }: Question) => {
+/** Ends by itself even when nobody is left to end the process: V8 interrupts what runs in here. */
+function within(limitMs: number, work: () => ReturnType<typeof read>): ReturnType<typeof read> {
+  return runInNewContext('work()', { work }, { timeout: limitMs }) as ReturnType<typeof read>; // it is what it returns
+}
+
+function explain(error: unknown): string {
+  if (error instanceof ReferenceError) return 'document contains excessive aliasing';
+  if (error instanceof RangeError) return 'exceeded max depth'; // nesting that no stack can hold
+  return (error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT' ? 'the document takes too long to read' : String(error);
+}
+
+process.on('disconnect', () => process.exit());
+process.on('message', ({ id, text, limitMs }: Question) => {
   let answer: Answer;
   try {
-    answer = { id, ...read(text) };
+    answer = { id, ...within(limitMs, () => read(text)) };
   } catch (error) {
-    // Aliases that expand without measure, nesting that no stack can hold.
-    answer = { id, error: `yaml: ${error instanceof ReferenceError ? 'document contains excessive aliasing' : error instanceof RangeError ? 'exceeded max depth' : String(error)}` };
+    answer = { id, error: `yaml: ${explain(error)}` };
   }
-  parentPort?.postMessage(answer);
+  process.send?.(answer);
 });
