@@ -146,6 +146,19 @@ describe('createPodInfo()', () => {
     }));
     expect(info.requests.cpu).to.equal(1050);
   });
+  const resized: [title: string, wanted: string, reason: string | undefined, expected: number][] = [
+    ['holds the larger of what is asked for, promised and had', '100m', undefined, 700],
+    ['asks for more at once', '900m', 'Deferred', 900],
+    ['asks for more in vain', '900m', 'Infeasible', 700],
+  ];
+  for (const [title, wanted, reason, expected] of resized) {
+    it(`of a pod that is resized: ${title}`, () => {
+      const resizing = pod({ nodeName: 'a', containers: [{ name: 'a', resources: { requests: { cpu: wanted } } }] }, { metadata: { name: 'web', uid: 'u', generation: 2 } });
+      const conditions = reason === undefined ? [] : [{ type: 'PodResizePending', status: 'True', reason }];
+      const status = { name: 'a', image: '', imageID: '', ready: true, restartCount: 0, allocatedResources: { cpu: '500m' }, resources: { requests: { cpu: '700m' } } };
+      expect(createPodInfo({ ...resizing, status: { conditions, containerStatuses: [status] } }).requests.cpu).to.equal(expected);
+    });
+  }
   it('lets pod-level requests replace the sum', () => {
     expect(createPodInfo(pod({ resources: { requests: { cpu: '2' } }, containers: [{ name: 'a', resources: { requests: { cpu: '1' } } }] })).requests.cpu).to.equal(2000);
   });

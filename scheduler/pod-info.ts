@@ -204,15 +204,22 @@ function sumRequests(pod: Pod, defaults?: { cpu: number; memory: number }): Requ
   return total;
 }
 
-/** A bound pod that is being resized holds the larger of what it asks for and what it has (KEP-1287). */
+/**
+ * A bound pod that is being resized holds the larger of what it asks for, what it was promised and what it has; what it asks for in
+ * vain does not count (KEP-1287, determineEffectiveRequests). `defaults` stand in for CPU and memory that nobody names.
+ */
 function containerRequests(pod: Pod, container: Container, defaults?: { cpu: number; memory: number }): Requests {
-  const wanted = readResources(container.resources?.requests, defaults);
-  if (!pod.spec?.nodeName || (pod.metadata.generation ?? 1) <= 1) return wanted;
-  const status = [...(pod.status?.containerStatuses ?? none), ...(pod.status?.initContainerStatuses ?? none)].find((s) => s.name === container.name);
-  if (!status?.allocatedResources && !status?.resources?.requests) return wanted;
+  const spec = container.resources?.requests;
+  const init = pod.spec?.initContainers?.includes(container) ?? false;
+  if (!pod.spec?.nodeName || (pod.metadata.generation ?? 1) <= 1 || (init && container.restartPolicy !== 'Always')) return readResources(spec, defaults);
+  const status = (init ? pod.status?.initContainerStatuses : pod.status?.containerStatuses)?.find((s) => s.name === container.name);
+  if (!status?.resources) return readResources(spec, defaults);
+  const infeasible = pod.status?.conditions?.some(({ type, reason }) => type === 'PodResizePending' && reason === 'Infeasible') ?? false;
+  const lists = [infeasible ? undefined : spec, status.allocatedResources, status.resources.requests];
+  const named = (name: string): boolean => lists.some((list) => list?.[name] !== undefined);
   const held = new Sum();
-  held.atLeast(wanted);
-  held.atLeast(readResources(status.allocatedResources));
-  held.atLeast(readResources(status.resources?.requests));
+  if (defaults && !named('cpu')) held.cpu = defaults.cpu;
+  if (defaults && !named('memory')) held.memory = defaults.memory;
+  for (const list of lists) held.atLeast(readResources(list));
   return held;
 }
