@@ -159,6 +159,10 @@ describe('createPodInfo()', () => {
       expect(createPodInfo({ ...resizing, status: { conditions, containerStatuses: [status] } }).requests.cpu).to.equal(expected);
     });
   }
+  it('counts the pod-level requests of a pod that is resized the same way', () => {
+    const resizing = pod({ nodeName: 'a', resources: { requests: { cpu: '1' } }, containers: [{ name: 'a' }] }, { metadata: { name: 'web', uid: 'u', generation: 2 } });
+    expect(createPodInfo({ ...resizing, status: { resources: { requests: { cpu: '2' } }, allocatedResources: { cpu: '1500m' } } }).requests.cpu).to.equal(2000);
+  });
   it('lets pod-level requests replace the sum', () => {
     expect(createPodInfo(pod({ resources: { requests: { cpu: '2' } }, containers: [{ name: 'a', resources: { requests: { cpu: '1' } } }] })).requests.cpu).to.equal(2000);
   });

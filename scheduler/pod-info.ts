@@ -195,7 +195,10 @@ function sumRequests(pod: Pod, defaults?: { cpu: number; memory: number }): Requ
   const podLevel = spec?.resources?.requests;
   if (podLevel) {
     // Pod-level requests replace the sum for the resources they name.
-    const level = readResources(podLevel);
+    const { status } = pod;
+    const lists = status?.resources ? [isResizeInfeasible(pod) ? undefined : podLevel, status.resources.requests, status.allocatedResources] : [podLevel];
+    const level = new Sum();
+    for (const list of lists) level.atLeast(readResources(list));
     if (podLevel.cpu !== undefined) total.cpu = level.cpu;
     if (podLevel.memory !== undefined) total.memory = level.memory;
     for (const [name, amount] of level.scalars ?? none) total.set(name, amount);
@@ -214,12 +217,15 @@ function containerRequests(pod: Pod, container: Container, defaults?: { cpu: num
   if (!pod.spec?.nodeName || (pod.metadata.generation ?? 1) <= 1 || (init && container.restartPolicy !== 'Always')) return readResources(spec, defaults);
   const status = (init ? pod.status?.initContainerStatuses : pod.status?.containerStatuses)?.find((s) => s.name === container.name);
   if (!status?.resources) return readResources(spec, defaults);
-  const infeasible = pod.status?.conditions?.some(({ type, reason }) => type === 'PodResizePending' && reason === 'Infeasible') ?? false;
-  const lists = [infeasible ? undefined : spec, status.allocatedResources, status.resources.requests];
+  const lists = [isResizeInfeasible(pod) ? undefined : spec, status.allocatedResources, status.resources.requests];
   const named = (name: string): boolean => lists.some((list) => list?.[name] !== undefined);
   const held = new Sum();
   if (defaults && !named('cpu')) held.cpu = defaults.cpu;
   if (defaults && !named('memory')) held.memory = defaults.memory;
   for (const list of lists) held.atLeast(readResources(list));
   return held;
+}
+
+function isResizeInfeasible(pod: Pod): boolean {
+  return pod.status?.conditions?.some(({ type, reason }) => type === 'PodResizePending' && reason === 'Infeasible') ?? false;
 }

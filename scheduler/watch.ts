@@ -201,7 +201,10 @@ export function keepPod(pod: Pod): Pod {
     },
     status: status && {
       phase: status.phase, conditions: status.conditions, nominatedNodeName: status.nominatedNodeName, startTime: status.startTime,
-      ...((metadata.generation ?? 1) > 1 ? { containerStatuses: status.containerStatuses, initContainerStatuses: status.initContainerStatuses } : {}),
+      ...((metadata.generation ?? 1) > 1 ? {
+        containerStatuses: status.containerStatuses, initContainerStatuses: status.initContainerStatuses,
+        resources: status.resources, allocatedResources: status.allocatedResources,
+      } : {}),
     },
   };
 }
