@@ -1,6 +1,7 @@
 // What clients do to objects of the core group without running anything: life cycles, patches, status, collections, under the
 // titles of upstream's conformance suite.
 import { assert } from 'chai';
+import { until } from './fixtures/cluster.ts';
 import { startHollow } from './fixtures/hollow.ts';
 import type { Api, HollowCluster } from './fixtures/hollow.ts';
 
@@ -10,6 +11,7 @@ interface Item {
   status: Record<string, unknown> & { conditions?: { type: string; status: string }[] };
   data?: Record<string, string>;
   immutable?: boolean;
+  [field: string]: unknown;
 }
 interface List { items: Item[] }
 interface Failure { reason: string; message: string; details?: { causes?: { reason: string; field: string; message: string }[] } }
@@ -154,6 +156,101 @@ describe('core objects', () => {
     const updated = await api.must<Item>('PUT', `${path}/s/status`, { ...read, metadata: { ...read.metadata, resourceVersion: '' }, status: { conditions: [condition] } });
     assert.deepStrictEqual(updated.status.conditions?.map(({ type }) => type), ['StatusUpdate']);
     await refused('PATCH', `${path}/s/status`, { status: { loadBalancer: { ingress: [{ hostname: '10.0.0.1' }] } } });
+  });
+
+  const port = { name: 'http', port: 80 };
+  const ipOf = ({ spec }: Item): string | undefined => spec['clusterIP'] as string | undefined;
+  const nodePortOf = ({ spec }: Item): number | undefined => (spec['ports'] as { nodePort?: number }[] | undefined)?.[0]?.nodePort;
+  const retyped = (path: string, spec: object): Promise<Item> => replace(path, (object) => Object.assign(object.spec, spec));
+  it('[sig-network] Services should be able to change the type from ExternalName to ClusterIP [Conformance]', async () => {
+    const path = await inNamespace('services');
+    assert.isUndefined(ipOf(await make(path, { metadata: { name: 's' }, spec: { type: 'ExternalName', externalName: 'foo.example.com' } })));
+    const changed = await retyped(`${path}/s`, { type: 'ClusterIP', externalName: '', ports: [port] });
+    assert.match(ipOf(changed) ?? '', /^10\./);
+    assert.notProperty(changed.spec, 'externalName');
+    assert.nestedPropertyVal(changed, 'spec.ports[0].targetPort', 80);
+  });
+  it('[sig-network] Services should be able to change the type from ExternalName to NodePort [Conformance]', async () => {
+    const path = await inNamespace('services');
+    await make(path, { metadata: { name: 's' }, spec: { type: 'ExternalName', externalName: 'foo.example.com' } });
+    const changed = await retyped(`${path}/s`, { type: 'NodePort', externalName: '', ports: [port] });
+    assert.match(ipOf(changed) ?? '', /^10\./);
+    assert.isAtLeast(nodePortOf(changed) ?? 0, 30_000);
+  });
+  it('[sig-network] Services should be able to change the type from ClusterIP to ExternalName [Conformance]', async () => {
+    const path = await inNamespace('services');
+    const made = await make(path, { metadata: { name: 's' }, spec: { type: 'ClusterIP', ports: [port] } });
+    const changed = await retyped(`${path}/s`, { type: 'ExternalName', externalName: 'foo.example.com', clusterIP: '', clusterIPs: [] });
+    assert.notProperty(changed.spec, 'clusterIP');
+    assert.strictEqual(ipOf(await make(path, { metadata: { name: 'next' }, spec: { clusterIP: ipOf(made), ports: [port] } })), ipOf(made), 'the address is free again');
+  });
+  it('[sig-network] Services should be able to change the type from NodePort to ExternalName [Conformance]', async () => {
+    const path = await inNamespace('services');
+    const made = await make(path, { metadata: { name: 's' }, spec: { type: 'NodePort', ports: [port] } });
+    const changed = await retyped(`${path}/s`, { type: 'ExternalName', externalName: 'foo.example.com', clusterIP: '', clusterIPs: [], ports: [port] });
+    assert.isUndefined(nodePortOf(changed));
+    await make(path, { metadata: { name: 'next' }, spec: { type: 'NodePort', clusterIP: ipOf(made), ports: [{ ...port, nodePort: nodePortOf(made) }] } });
+  });
+  it('[sig-network] Services should delete a collection of services [Conformance]', async () => {
+    const path = await inNamespace('services');
+    for (const name of ['a', 'b', 'stays']) await make(path, { metadata: { name, labels: { collection: name === 'stays' ? 'no' : 'yes' } }, spec: { ports: [port] } });
+    const ip = ipOf(await get(`${path}/a`));
+    await api.must('DELETE', `${path}?labelSelector=collection%3Dyes`);
+    assert.deepEqual(await names(path), ['stays']);
+    await make(path, { metadata: { name: 'next' }, spec: { clusterIP: ip, ports: [port] } });
+  });
+  it('[sig-network] Services should find a service from listing all namespaces [Conformance]', async () => {
+    const { items } = await api.must<List>('GET', '/api/v1/services');
+    assert.isTrue(items.some(({ metadata }) => metadata.name === 'kubernetes'));
+  });
+  it('[sig-network] API Server should provide secure master service [Conformance]', async () => {
+    const { spec } = await get('/api/v1/namespaces/default/services/kubernetes');
+    assert.deepInclude((spec['ports'] as object[])[0], { name: 'https', port: 443, protocol: 'TCP' });
+  });
+  it('[sig-network] API Server should have Endpoints and EndpointSlices pointing to API Server [Conformance]', async () => {
+    const endpoints = await get('/api/v1/namespaces/default/endpoints/kubernetes');
+    const slice = await get('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes');
+    const [subset] = endpoints['subsets'] as { addresses: { ip: string }[]; ports: { port: number }[] }[];
+    assert.deepEqual((slice['endpoints'] as { addresses: string[] }[]).flatMap(({ addresses }) => addresses), subset?.addresses.map(({ ip }) => ip));
+    assert.deepEqual((slice['ports'] as { port: number }[]).map((one) => one.port), subset?.ports.map((one) => one.port));
+  });
+  it('[sig-network] ServiceCIDR and IPAddress API should support ServiceCIDR API operations [Conformance]', async () => {
+    const [cidrs, addresses] = ['/apis/networking.k8s.io/v1/servicecidrs', '/apis/networking.k8s.io/v1/ipaddresses'];
+    await make(cidrs, { metadata: { name: 'more', labels: { cidr: 'more' } }, spec: { cidrs: ['10.150.0.0/24'] } });
+    assert.sameMembers(await names(cidrs), ['kubernetes', 'more']);
+    assert.strictEqual((await api.merge<Item>(`${cidrs}/more`, { metadata: { annotations: { patched: 'true' } } })).metadata.annotations?.['patched'], 'true');
+    assert.include((await refused('PATCH', `${cidrs}/more`, { spec: { cidrs: ['10.151.0.0/24'] } })).message, 'spec.cidrs[0]: Invalid value');
+    await until('the range is ready', async () => (await get(`${cidrs}/more/status`)).status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+    const condition = { type: 'Odd', status: 'True', reason: 'E2E', message: 'set by the test', lastTransitionTime: '2026-01-01T00:00:00Z' };
+    const ready = (await get(`${cidrs}/more`)).status.conditions ?? [];
+    assert.lengthOf((await api.merge<Item>(`${cidrs}/more/status`, { status: { conditions: [...ready, condition] } })).status.conditions ?? [], ready.length + 1);
+
+    const services = await inNamespace('services');
+    await until('addresses are given from it', async () => (await api.call('POST', services, { metadata: { name: 's' }, spec: { clusterIP: '10.150.0.9', ports: [port] } })).status === 201);
+    assert.deepInclude((await get(`${addresses}/10.150.0.9`)).spec['parentRef'], { resource: 'services', name: 's' });
+    await api.must('DELETE', `${services}/s`);
+    assert.strictEqual((await api.call('GET', `${addresses}/10.150.0.9`)).status, 404);
+    await api.must('DELETE', `${cidrs}?labelSelector=cidr%3Dmore`);
+    await until('it is gone', async () => (await api.call('GET', `${cidrs}/more`)).status === 404);
+  });
+  it('[sig-auth] ServiceAccounts should run through the lifecycle of a ServiceAccount [Conformance]', async () => {
+    const path = await inNamespace('serviceaccounts');
+    await make(path, { metadata: { name: 's', labels: { 'test-serviceaccount-static': 'true' } } });
+    assert.propertyVal(await api.merge(`${path}/s`, { automountServiceAccountToken: false }), 'automountServiceAccountToken', false);
+    assert.include(await names('/api/v1/serviceaccounts?labelSelector=test-serviceaccount-static%3Dtrue'), 's');
+    await api.must('DELETE', `${path}?labelSelector=test-serviceaccount-static%3Dtrue`);
+    assert.notInclude(await names(path), 's');
+  });
+  it('[sig-auth] SubjectReview should support SubjectReview API operations [Conformance]', async () => {
+    const path = await inNamespace('serviceaccounts');
+    const namespace = path.split('/')[4] ?? '';
+    const spec = { user: `system:serviceaccount:${namespace}:s`, groups: ['system:authenticated'], resourceAttributes: { namespace, verb: 'list', resource: 'configmaps' } };
+    const reviews = ['/apis/authorization.k8s.io/v1/subjectaccessreviews', `/apis/authorization.k8s.io/v1/namespaces/${namespace}/localsubjectaccessreviews`];
+    for (const review of reviews) assert.strictEqual((await make(review, { metadata: {}, spec })).status['allowed'], false, review);
+    const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+    await make(`${roles}/roles`, { metadata: { name: 'r' }, rules: [{ apiGroups: [''], resources: ['configmaps'], verbs: ['list'] }] });
+    await make(`${roles}/rolebindings`, { metadata: { name: 'b' }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'r' }, subjects: [{ kind: 'ServiceAccount', name: 's', namespace }] });
+    for (const review of reviews) await until(review, async () => (await make(review, { metadata: {}, spec })).status['allowed'] === true);
   });
 
   it('[sig-apps] ReplicationController should test the lifecycle of a ReplicationController [Conformance]', async () => {
