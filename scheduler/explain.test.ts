@@ -6,7 +6,10 @@ import { defaultProfile } from './profile.ts';
 import { createFakeServer, makeNode, makePod } from './testing/fake-cluster.ts';
 
 describe('explainPod()', () => {
-  const signal = AbortSignal.timeout(4000);
+  let signal: AbortSignal;
+  beforeEach(() => {
+    signal = AbortSignal.timeout(4000); // from when a test begins: the files of a run are all loaded first
+  });
   it('says what every plugin has against each node', async () => {
     const fake = createFakeServer();
     fake.put('nodes', makeNode('a', { cpu: '1', spec: { taints: [{ key: 'k', effect: 'NoSchedule' }] } }));
