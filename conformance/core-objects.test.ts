@@ -109,7 +109,7 @@ describe('core objects', () => {
     assert.deepStrictEqual(await names('/api/v1/secrets?labelSelector=testsecret%3Dpatched'), ['s']);
   });
 
-  it('[sig-scheduling] LimitRange should list, patch and delete a LimitRange by collection [Conformance]', async () => {
+  it('a LimitRange gets its defaults and is held to its rules', async () => {
     const path = await inNamespace('limitranges');
     const other = await inNamespace('limitranges');
     const limits = { limits: [{ type: 'Container', min: { cpu: '50m' }, max: { cpu: '500m' } }] };
@@ -124,7 +124,7 @@ describe('core objects', () => {
     assert.isEmpty(await names(path));
     assert.lengthOf(await names(other), 1);
   });
-  it('[sig-api-machinery] ResourceQuota should be able to update and delete ResourceQuota. [Conformance]', async () => {
+  it('a ResourceQuota tells all that is wrong with it', async () => {
     const path = await inNamespace('resourcequotas');
     await make(path, { metadata: { name: 'q' }, spec: { hard: { cpu: '1', memory: '500Mi' } } });
     const updated = await replace(`${path}/q`, (object) => Object.assign(object, { spec: { hard: { cpu: '2', memory: '1Gi' } } }));
