@@ -85,6 +85,7 @@ describe('proa server with real containers', function () {
     assert.equal(await kubectl('get --raw /readyz'), 'ok');
     assert.match(JSON.parse(await kubectl('get --raw /version')).gitVersion, /^v1\.36\.\d+\+proa/);
 
+    await until('rules of the cluster DNS, the last ones to come', async () => JSON.stringify(await kernelState(host)).includes('kube-dns:dns-tcp ->'));
     const before = await kernelState(host);
     const second = await onHost(host, ['--data-dir', join(host.folder, 'second'), '--docker-host', host.dockerHost]);
     assertOneLine(second, 1, /another proa cluster .* runs in this network namespace/);
