@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { loadKubeconfig } from '#machinery/client/kubeconfig.ts';
 import { cpuMs, createLoad, memoryMb, repeat } from './load.ts';
 import { expect } from './requests.ts';
-import { apiserverOnly, startServer } from './server.ts';
+import { apiserverOnly, ownNodeFlags, startServer } from './server.ts';
 import type { Table } from './table.ts';
 
 export async function measureScheduling(table: Table, { nodes = 1000, pods = 3000, clients = 32, column = 0, flags = [] as readonly string[] } = {}): Promise<void> {
   const server = await startServer([...apiserverOnly, ...flags]);
   const load = createLoad(await loadKubeconfig(server.kubeconfig), clients);
-  const scheduler = spawn(process.execPath, ['--max-semi-space-size=8', join(import.meta.dirname, '../cluster/proa.js'), 'scheduler', '--kubeconfig', server.kubeconfig, '--leader-elect=false', '--secure-port=0'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const scheduler = spawn(process.execPath, [...ownNodeFlags, join(import.meta.dirname, '../cluster/proa.js'), 'scheduler', '--kubeconfig', server.kubeconfig, '--leader-elect=false', '--secure-port=0'], { stdio: ['ignore', 'ignore', 'inherit'] });
   const pid = scheduler.pid ?? 0;
   try {
     const capacity = { cpu: '32', memory: '64Gi', pods: '110' };

@@ -14,13 +14,15 @@ export interface OwnServer {
   stop(): Promise<void>;
 }
 
+/** As start.sh runs Node. */
+export const ownNodeFlags = ['--max-semi-space-size=8'] as const;
 /** What leaves an API server alone. */
 export const apiserverOnly = ['--runtime', 'hollow', '--nodes', '0', '--disable', 'controllers,scheduler'] as const;
 
 /** `proa server` as start.sh runs it, with these flags on a free port, in a temporary folder unless one is named. */
 export async function startServer(flags: readonly string[], { folder, nodeFlags = [] }: { folder?: string; nodeFlags?: readonly string[] } = {}): Promise<OwnServer> {
   const dataDir = folder ?? mkdtempSync(join(tmpdir(), 'proa-bench-'));
-  const child = spawn(process.execPath, ['--max-semi-space-size=8', ...nodeFlags, join(import.meta.dirname, '../cluster/proa.js'), 'server', '--data-dir', dataDir, '--https-port', '0', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...ownNodeFlags, ...nodeFlags, join(import.meta.dirname, '../cluster/proa.js'), 'server', '--data-dir', dataDir, '--https-port', '0', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) {
       const ended = new Promise((resolve) => child.once('exit', resolve));

@@ -1,15 +1,15 @@
 // Label and node selectors, compiled once per object so that a scheduling cycle only compares strings.
+import { holds } from '#machinery/api/node-selector.ts';
+import type { LabelRequirement } from '#machinery/api/node-selector.ts';
 import type { LabelSelector, NodeSelectorTerm } from '#machinery/api/object.ts';
 
 export type Labels = Readonly<Record<string, string>>;
-type Operator = 'In' | 'NotIn' | 'Exists' | 'DoesNotExist' | 'Gt' | 'Lt' | 'never';
-interface Requirement { key: string; operator: Operator; values: readonly string[] }
 
 export class Selector {
-  readonly #requirements: readonly Requirement[];
+  readonly #requirements: readonly LabelRequirement[];
   /** True for a selector that was not given at all (null): it matches nothing. */
   readonly nothing: boolean;
-  constructor(requirements: readonly Requirement[], nothing = false) {
+  constructor(requirements: readonly LabelRequirement[], nothing = false) {
     this.#requirements = requirements;
     this.nothing = nothing;
   }
@@ -28,28 +28,8 @@ export class Selector {
   }
 }
 
-function holds({ key, operator, values }: Requirement, labels: Labels | undefined): boolean {
-  const value = labels?.[key];
-  switch (operator) {
-    case 'In': return value !== undefined && values.includes(value);
-    case 'NotIn': return value === undefined || !values.includes(value);
-    case 'Exists': return value !== undefined;
-    case 'DoesNotExist': return value === undefined;
-    case 'Gt': return value !== undefined && integer(value) > integer(values[0]);
-    case 'Lt': return value !== undefined && integer(value) < integer(values[0]);
-    case 'never': return false;
-  }
-}
-
-/** NaN for what is no integer, so that every comparison with it fails. */
-function integer(text: string | undefined): number {
-  return text !== undefined && /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
-}
-
-const operators: readonly string[] = ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt'];
-function requirement(key: string, operator: string, values: readonly string[] | undefined): Requirement {
-  // An operator this version does not know can only fail: running such a pod anywhere would break what its author asked for.
-  return { key, operator: operators.includes(operator) ? (operator as Operator) : 'never', values: values ?? [] };
+function requirement(key: string, operator: string, values: readonly string[] | undefined): LabelRequirement {
+  return { key, operator, values: values ?? [] };
 }
 
 /** null or missing matches nothing, `{}` everything (metav1.LabelSelectorAsSelector). */

@@ -2,15 +2,16 @@
 // The scheduler has its own compiled form (scheduler/selectors.ts): it asks thousands of nodes.
 import type { NodeSelectorTerm } from './object.ts';
 
-type Requirement = NonNullable<NodeSelectorTerm['matchExpressions']>[number];
+export interface LabelRequirement { key: string; operator: string; values?: readonly string[] }
 
 /** NaN for what is no integer, so that every comparison with it fails. */
 function integer(text: string | undefined): number {
   return text !== undefined && /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
 }
 
-function holds({ key, operator, values = [] }: Requirement, labels: Readonly<Record<string, string>>): boolean {
-  const value = labels[key];
+/** Label selectors and node selectors share their operators; an operator that this version does not know can only fail. */
+export function holds({ key, operator, values = [] }: LabelRequirement, labels: Readonly<Record<string, string>> | undefined): boolean {
+  const value = labels?.[key];
   switch (operator) {
     case 'In': return value !== undefined && values.includes(value);
     case 'NotIn': return value === undefined || !values.includes(value);
@@ -18,7 +19,7 @@ function holds({ key, operator, values = [] }: Requirement, labels: Readonly<Rec
     case 'DoesNotExist': return value === undefined;
     case 'Gt': return value !== undefined && integer(value) > integer(values[0]);
     case 'Lt': return value !== undefined && integer(value) < integer(values[0]);
-    default: return false; // an operator this version does not know can only fail
+    default: return false;
   }
 }
 
