@@ -1,6 +1,6 @@
 // What survives kill -9 of the whole process tree, on sqlite and on etcd, and what a clean stop leaves behind: nothing.
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import type { V1ConfigMapList, V1PodList } from '@kubernetes/client-node';
 import { assert } from 'chai';
@@ -9,6 +9,7 @@ import type { Kubectl } from './fixtures/cluster.ts';
 import type { Host } from './fixtures/host.ts';
 import { busyboxImage } from './fixtures/images.ts';
 import { run, stop } from './fixtures/process.ts';
+import { traces } from './fixtures/traces.ts';
 
 const workload = `
 apiVersion: apps/v1
@@ -60,7 +61,7 @@ describe('kill -9 of the whole process tree', function () {
 });
 
 async function survives(host: Host, flags: readonly string[]): Promise<void> {
-  const clean = await traces(host);
+  const clean = await traces(host, ['recovery', 'data']);
   const dataDir = mkdtempSync(join(host.folder, 'recovery-'));
   let server = await startServer(host, flags, { dataDir });
   let cluster = await clusterOf(host, server);
@@ -108,38 +109,12 @@ async function survives(host: Host, flags: readonly string[]): Promise<void> {
 
   await cluster.kubectl(`delete namespace ${k.namespace} --timeout=60s`);
   assert.equal(await server.stop(), 0, server.output().slice(-2000));
-  assert.deepEqual(await traces(host), clean, 'what is left after the namespace was deleted and the cluster stopped with --stop-pods');
+  assert.deepEqual(await traces(host, ['recovery', 'data']), clean, 'what is left after the namespace was deleted and the cluster stopped with --stop-pods');
 }
 
 async function containersOf(k: Kubectl): Promise<{ id: string; restarts: number }[]> {
   const { items } = await k.json<V1PodList>('get pods -l app=steady');
   return items.flatMap(({ status }) => status?.containerStatuses ?? []).map(({ containerID = '', restartCount }) => ({ id: containerID, restarts: restartCount })).sort((a, b) => (a.id < b.id ? -1 : 1));
-}
-
-/** Everything that a cluster leaves outside its data folder. */
-async function traces(host: Host): Promise<Record<string, string[]>> {
-  const lines = (text: string): string[] => text.split('\n').filter(Boolean);
-  const [containers, networks, rules, links, addresses, routes] = await Promise.all([
-    host.docker('ps', '-a', '--format', '{{.Names}}'), host.docker('network', 'ls', '--format', '{{.Name}}'), host.must('iptables-save', []),
-    host.must('ip', ['-o', 'link']), host.must('ip', ['-o', '-4', 'address', 'show', 'dev', 'lo']), host.must('ip', ['route']),
-  ]);
-  return {
-    containers: lines(containers),
-    networks: lines(networks).sort(),
-    rules: lines(rules).filter((line) => /KUBE|proa|cbr\d|10\.4[123]\./i.test(line)),
-    devices: [...links.matchAll(/^\d+: ([^:@]+)/gm)].map(([, device = '']) => device),
-    addresses: [...addresses.matchAll(/inet (\S+)/g)].map(([, address = '']) => address),
-    routes: lines(routes).filter((line) => /10\.4[123]\./.test(line)),
-    mounts: lines(readFileSync('/proc/self/mounts', 'utf8')).map((line) => line.split(' ')[1] ?? '').filter((path) => path.startsWith(host.folder) && /\/(recovery|data)-/.test(path)),
-    processes: readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).filter((pid) => commandOf(pid).includes(`${host.folder}/recovery-`)).map(commandOf),
-  };
-}
-function commandOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-  } catch {
-    return ''; // ended meanwhile
-  }
 }
 
 async function startEtcd(host: Host): Promise<ChildProcess> {

@@ -1,5 +1,5 @@
 // Two virtual nodes on one Docker Engine: what people try with two machines, and where one kernel behind both must not show.
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import type { V1NodeList, V1Pod, V1PodList, V1Service } from '@kubernetes/client-node';
 import { assert } from 'chai';
@@ -7,6 +7,7 @@ import { clusterOf, freeHost, needsHost, sleep, startServer, until } from './fix
 import type { Cluster, Kubectl, Server } from './fixtures/cluster.ts';
 import type { Host } from './fixtures/host.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { traces } from './fixtures/traces.ts';
 
 const serve = 'mkdir -p /www/cgi-bin; hostname > /www/index.html; printf "#!/bin/sh\\necho; echo \\$REMOTE_ADDR" > /www/cgi-bin/client; chmod +x /www/cgi-bin/client; exec httpd -f -p 8080 -h /www';
 const container = `{ name: main, image: ${busyboxImage}, command: [sh, -c, ${JSON.stringify(serve)}], ports: [{ name: http, containerPort: 8080 }] }`;
@@ -43,7 +44,7 @@ describe('--nodes 2 on one Docker Engine', function () {
   before(needsHost);
   before(async () => {
     host = await freeHost();
-    clean = await traces(host);
+    clean = await traces(host, ['fewer', 'data']);
     cluster = await clusterOf(host, await startServer(host, ['--nodes', '2', '--stop-pods']));
     k = await cluster.namespace('two');
     await until('two Ready nodes', async () => {
@@ -221,7 +222,7 @@ spec:
 
   it('a clean stop with --stop-pods leaves nothing of either node', async () => {
     assert.equal(await cluster.server.stop(), 0, cluster.server.output().slice(-2000));
-    assert.deepEqual(await traces(host), clean);
+    assert.deepEqual(await traces(host, ['fewer', 'data']), clean);
   });
 
   it('kill -9 and a new start adopt the containers of both; with fewer nodes what is too much goes', async () => {
@@ -254,7 +255,7 @@ spec:
     assert.lengthOf((await host.docker('network', 'ls', '-q', '--filter', 'label=proa.node')).split('\n').filter(Boolean), 1);
     assert.notInclude(await host.must('ip', ['-o', 'address', 'show', 'dev', 'lo']), '10.41.0.3/');
     assert.equal(await server.stop(), 0);
-    assert.deepEqual(await traces(host), clean);
+    assert.deepEqual(await traces(host, ['fewer', 'data']), clean);
   });
 
   it('a cluster whose data folder was thrown away leaves nothing behind once the next one was there', async () => {
@@ -268,25 +269,7 @@ spec:
     const second = await startServer(host, ['--nodes', '2', '--stop-pods']);
     await readyNodes(second);
     assert.equal(await second.stop(), 0);
-    const left = await traces(host);
+    const left = await traces(host, ['fewer', 'data']);
     assert.deepEqual({ ...left, mounts: [] }, { ...clean, mounts: [] }); // the mounts of the first one's kubelets are in its folder
   });
 });
-
-/** What a cluster leaves outside its data folder. */
-async function traces(host: Host): Promise<Record<string, string[]>> {
-  const lines = (text: string): string[] => text.split('\n').filter(Boolean);
-  const [containers, networks, rules, links, addresses, routes] = await Promise.all([
-    host.docker('ps', '-a', '--format', '{{.Names}}'), host.docker('network', 'ls', '--format', '{{.Name}}'), host.must('iptables-save', []),
-    host.must('ip', ['-o', 'link']), host.must('ip', ['-o', '-4', 'address', 'show', 'dev', 'lo']), host.must('ip', ['route']),
-  ]);
-  return {
-    containers: lines(containers),
-    networks: lines(networks).sort(),
-    rules: lines(rules).filter((line) => /KUBE|proa|cbr\d|10\.4[123]\./i.test(line)),
-    devices: [...links.matchAll(/^\d+: ([^:@]+)/gm)].map(([, device = '']) => device),
-    addresses: [...addresses.matchAll(/inet (\S+)/g)].map(([, address = '']) => address),
-    routes: lines(routes).filter((line) => /10\.4[123]\./.test(line)),
-    mounts: lines(readFileSync('/proc/self/mounts', 'utf8')).map((line) => line.split(' ')[1] ?? '').filter((path) => path.startsWith(host.folder) && /\/(fewer|data)-/.test(path)),
-  };
-}
