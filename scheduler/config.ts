@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ClientConfig } from '#machinery/client/types.ts';
 import { durationMs, UsageError, parseFlags, type FlagTable, type FlagValues } from '#machinery/base/flags.ts';
+import { servingFlags, servingOf, type ServingConfig } from '#machinery/serving/flags.ts';
 import { leaseProblems, readConfiguration, type FileConfig } from './config-file.ts';
 import { defaultProfile } from './profile.ts';
 
@@ -13,14 +14,6 @@ export interface SchedulerConfig extends Omit<FileConfig, 'kubeconfig'> {
   maxUnschedulableMs: number;
   /** Health and metrics over HTTPS; undefined: not served. */
   serving: ServingConfig | undefined;
-}
-export interface ServingConfig {
-  address: string;
-  port: number;
-  /** PEM; undefined: a certificate of its own making. */
-  certificate: { cert: string; key: string } | undefined;
-  /** Open to everybody; a last `*` stands for any rest. */
-  openPaths: readonly string[];
 }
 
 export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
@@ -51,11 +44,7 @@ export const flags = {
   'leader-elect-renew-deadline': { kind: 'string', placeholder: 'DURATION', help: 'How long the leader tries to renew before it gives up (default 10s).' },
   'leader-elect-retry-period': { kind: 'string', placeholder: 'DURATION', help: 'Pause between attempts (default 2s).' },
   'pod-max-in-unschedulable-pods-duration': { kind: 'string', placeholder: 'DURATION', default: '5m0s', help: 'A pod that waits for an event gets another try after so long without one.' },
-  'bind-address': { kind: 'string', placeholder: 'IP', default: '127.0.0.1', help: 'Where health and metrics are served; upstream takes 0.0.0.0.' },
-  'secure-port': { kind: 'number', default: 10_259, min: 0, max: 65_535, help: 'Port for /healthz, /livez, /readyz and /metrics over HTTPS; 0: none.' },
-  'tls-cert-file': { kind: 'string', placeholder: 'PATH', help: 'Certificate of that port; without it one is made up.' },
-  'tls-private-key-file': { kind: 'string', placeholder: 'PATH', help: 'Its key.' },
-  'authorization-always-allow-paths': { kind: 'list', placeholder: 'PATH,…', default: ['/healthz', '/readyz', '/livez'], help: 'Paths that need no token.' },
+  ...servingFlags(10_259, []),
 } as const satisfies FlagTable;
 
 /** Throws UsageError on flags that cannot be taken, Error on a file that cannot be read or says what cannot be. */
@@ -103,14 +92,4 @@ export async function readConfigurationFile(path: string): Promise<FileConfig> {
   } catch (cause) {
     throw new Error(`--config ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
-}
-
-async function servingOf(values: FlagValues<typeof flags>): Promise<ServingConfig | undefined> {
-  const { 'secure-port': port, 'tls-cert-file': cert, 'tls-private-key-file': key } = values;
-  if ((cert === undefined) !== (key === undefined)) throw new UsageError('--tls-cert-file and --tls-private-key-file come together');
-  if (port === 0) return undefined;
-  return {
-    address: values['bind-address'], port, openPaths: values['authorization-always-allow-paths'],
-    certificate: cert === undefined || key === undefined ? undefined : { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') },
-  };
 }

@@ -20,9 +20,9 @@ export async function run(config: SchedulerConfig, signal: AbortSignal, onReady?
     let synced = false;
     const { serving } = config;
     if (serving) {
-      const { serve } = await import('./serve.ts');
+      const { serve } = await import('#machinery/serving/serve.ts');
       const pages = { ready: () => [['informer-sync', synced ? undefined : 'informers have not synced'] as const], metrics: () => scheduler.metrics.registry.render() };
-      group.start('serving', (own) => serve(serving, client, pages, own, (port) => log.info('serving health and metrics', { address: serving.address, port })));
+      group.start('serving', (own) => serve('kube-scheduler', serving, client, pages, own, (port) => log.info('serving health and metrics', { address: serving.address, port })));
     }
     group.start('informers', (own) => scheduler.cluster.run(own));
     group.start('scheduling', async (own) => {

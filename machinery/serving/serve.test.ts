@@ -1,25 +1,22 @@
 // Health and metrics over HTTPS: what is open, who may read the rest.
 import { request } from 'node:https';
 import { expect } from 'chai';
-import type { Client } from '#machinery/client/types.ts';
-import type { ServingConfig } from './config.ts';
+import type { Client } from '../client/types.ts';
+import type { ServingConfig } from './flags.ts';
 import { serve } from './serve.ts';
-import { createFakeServer } from './testing/fake-cluster.ts';
 
-/** Knows the tokens `reader` and `other`; only the former may get /metrics. `asked` lists the reviews. */
+/** Knows the tokens `reader` and `other`; only the former may get /metrics and /configz. `asked` lists the reviews. */
 function reviewing(asked: string[]): Client {
-  const { client } = createFakeServer();
   return {
-    ...client,
     async create<T>(...[resource, , object]: Parameters<Client['create']>): Promise<T> {
       const { spec } = object as { spec: { token?: string; user?: string; nonResourceAttributes?: { path: string; verb: string } } };
       asked.push(resource.resource);
       const status = resource.resource === 'tokenreviews'
         ? { authenticated: ['reader', 'other'].includes(spec.token ?? ''), user: { username: spec.token } }
-        : { allowed: spec.user === 'reader' && spec.nonResourceAttributes?.path === '/metrics' && spec.nonResourceAttributes.verb === 'get' };
+        : { allowed: spec.user === 'reader' && ['/metrics', '/configz'].includes(spec.nonResourceAttributes?.path ?? '') && spec.nonResourceAttributes.verb === 'get' };
       return { status } as T;
     },
-  };
+  } as Partial<Client> as Client; // reviews are all that is asked for
 }
 
 interface Answer { code: number; text: string }
@@ -29,7 +26,7 @@ async function withServer(test: (get: (path: string, token?: string, method?: st
   const config: ServingConfig = { address: '127.0.0.1', port: 0, certificate: undefined, openPaths: ['/healthz', '/readyz', '/livez'] };
   let running: Promise<void> | undefined;
   const port = await new Promise<number>((resolve, reject) => {
-    running = serve(config, reviewing(asked), { ready: () => ready, metrics: async () => 'some_metric 1\n' }, stop.signal, resolve);
+    running = serve('test', config, reviewing(asked), { ready: () => ready, metrics: async () => 'some_metric 1\n', documents: { '/configz': () => ({ a: 1 }) } }, stop.signal, resolve);
     running.catch(reject);
   });
   const get = (path: string, token?: string, method = 'GET') => new Promise<Answer>((resolve, reject) => {
@@ -58,6 +55,10 @@ describe('serve()', () => {
   it('shows metrics to who may get them, and asks once', () => withServer(async (get, asked) => {
     for (let i = 0; i < 2; i += 1) expect(await get('/metrics', 'reader')).to.deep.equal({ code: 200, text: 'some_metric 1\n' });
     expect(asked).to.deep.equal(['tokenreviews', 'subjectaccessreviews']);
+  }));
+  it('shows further pages as JSON to who may get them', () => withServer(async (get) => {
+    expect(await get('/configz', 'reader')).to.deep.equal({ code: 200, text: '{"a":1}\n' });
+    expect((await get('/configz', 'other')).code).to.equal(403);
   }));
   const refusals: [title: string, path: string, token: string | undefined, method: string, code: number, text: string][] = [
     ['nobody', '/metrics', undefined, 'GET', 401, 'a bearer token is needed\n'],

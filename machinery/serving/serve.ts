@@ -3,11 +3,11 @@
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
-import { createLogger } from '#machinery/base/log.ts';
-import type { Client, Resource } from '#machinery/client/types.ts';
-import type { ServingConfig } from './config.ts';
+import { createLogger } from '../base/log.ts';
+import type { Client, Resource } from '../client/types.ts';
+import type { ServingConfig } from './flags.ts';
 
-const log = createLogger('scheduler');
+const log = createLogger('serving');
 const answerForMs = 10_000;
 const maxRemembered = 256;
 
@@ -20,18 +20,20 @@ export interface Pages {
   /** Names of checks and why each fails; undefined: it holds. */
   ready(): readonly (readonly [name: string, why: string | undefined])[];
   metrics(): Promise<string>;
+  /** Further pages by path, each an object that is shown as JSON. */
+  readonly documents?: Readonly<Record<string, () => unknown>>;
 }
 
-/** Listens, then calls `onListening` with the port, and serves until the signal aborts. Rejects when the port cannot be had. */
-export async function serve(config: ServingConfig, client: Client, pages: Pages, signal: AbortSignal, onListening?: (port: number) => void): Promise<void> {
-  const { cert, key } = config.certificate ?? (await ownCertificate(config.address));
+/** `component` is upstream's name of the process. Listens, then calls `onListening` with the port, and serves until the signal aborts. Rejects when the port cannot be had. */
+export async function serve(component: string, config: ServingConfig, client: Client, pages: Pages, signal: AbortSignal, onListening?: (port: number) => void): Promise<void> {
+  const { cert, key } = config.certificate ?? (await ownCertificate(component, config.address));
   const authorize = createAuthorizer(client, config.openPaths, signal);
   const server = createServer({ cert, key, minVersion: 'TLSv1.2' }, (request, response) => {
-    const answer = (code: number, text: string): void => {
-      response.writeHead(code, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' });
+    const answer = (code: number, text: string, type = 'text/plain; charset=utf-8'): void => {
+      response.writeHead(code, { 'content-type': type, 'x-content-type-options': 'nosniff' });
       response.end(text);
     };
-    respond(request, pages, authorize).then(([code, text]) => answer(code, text), (error: unknown) => {
+    respond(request, pages, authorize).then((page) => answer(...page), (error: unknown) => {
       log.warn('request failed', { path: request.url, error });
       answer(500, 'internal error\n');
     });
@@ -46,10 +48,11 @@ export async function serve(config: ServingConfig, client: Client, pages: Pages,
   server.close();
 }
 
+type Page = readonly [code: number, text: string, type?: string];
 type Authorize = (request: IncomingMessage, path: string) => Promise<readonly [code: number, text: string] | undefined>;
 
-async function respond(request: IncomingMessage, pages: Pages, authorize: Authorize): Promise<readonly [code: number, text: string]> {
-  const url = new URL(request.url ?? '/', 'https://scheduler');
+async function respond(request: IncomingMessage, pages: Pages, authorize: Authorize): Promise<Page> {
+  const url = new URL(request.url ?? '/', 'https://localhost');
   const refused = await authorize(request, url.pathname);
   if (refused) return refused;
   if (request.method !== 'GET' && request.method !== 'HEAD') return [405, 'only GET is served\n'];
@@ -64,8 +67,11 @@ async function respond(request: IncomingMessage, pages: Pages, authorize: Author
       return [failed ? 500 : 200, `${lines.join('')}readyz check ${failed ? 'failed' : 'passed'}\n`];
     }
     case '/metrics': return [200, await pages.metrics()];
-    default: return [404, `${url.pathname} is not served; there are /healthz, /livez, /readyz and /metrics\n`];
   }
+  const document = pages.documents?.[url.pathname];
+  if (document) return [200, `${JSON.stringify(document())}\n`, 'application/json'];
+  const others = Object.keys(pages.documents ?? {}).map((path) => `, ${path}`).join('');
+  return [404, `${url.pathname} is not served; there are /healthz, /livez, /readyz, /metrics${others}\n`];
 }
 
 function createAuthorizer(client: Client, openPaths: readonly string[], signal: AbortSignal): Authorize {
@@ -96,8 +102,8 @@ async function ask(client: Client, token: string, verb: string, path: string, si
 }
 
 /** Good for a year, unknown to everybody: who checks it gives --tls-cert-file. */
-async function ownCertificate(address: string): Promise<{ cert: string; key: string }> {
-  const { createCa, issueCertificate } = await import('#machinery/pki/pki.ts');
+async function ownCertificate(component: string, address: string): Promise<{ cert: string; key: string }> {
+  const { createCa, issueCertificate } = await import('../pki/pki.ts');
   const ips = ['127.0.0.1', ...(address === '0.0.0.0' || address === '::' || address === '127.0.0.1' ? [] : [address])];
-  return issueCertificate(await createCa('kube-scheduler-ca'), { commonName: 'kube-scheduler', usages: ['server'], dnsNames: ['localhost'], ips });
+  return issueCertificate(await createCa(`${component}-ca`), { commonName: component, usages: ['server'], dnsNames: ['localhost'], ips });
 }
