@@ -44,6 +44,8 @@ export interface RequestContext {
   /** Texts for `Warning: 299 - "…"` headers. */
   readonly warnings: string[];
   readonly receivedAt: number;
+  /** When it has to be answered (milliseconds since the epoch); absent where nothing bounds it. */
+  deadline?: number;
   /** Where the audit policy asks for one; absent without auditing, so that nothing is gathered for nobody. */
   audit?: AuditTrail | undefined;
   /** Audit annotations; only looked at when there is a trail. */

@@ -260,7 +260,10 @@ function createChain(options: ServerOptions): Chain {
     try {
       let allowedMs = 0;
       try {
-        if (!longRunning) allowedMs = timeAllowed(context.query, requestTimeoutMs);
+        if (!longRunning) {
+          allowedMs = timeAllowed(context.query, requestTimeoutMs);
+          context.deadline = context.receivedAt + allowedMs;
+        }
       } catch (error) {
         if (audit) auditUnknownCaller(audit, context, error);
         throw error;

@@ -23,6 +23,16 @@ export interface AdmissionAttributes {
   readonly user: UserInfo;
   /** Of the write as a whole: lookups, warnings (`context.request.warnings`), annotations, `context.request.signal`. */
   readonly context: WriteContext;
+  /** There once a plugin that others configure was asked; `chain.ts` runs the mutating steps a second time when it is wanted. */
+  reinvocation?: Reinvocation;
+}
+
+export interface Reinvocation {
+  /** 1: everybody is asked for the second and last time. */
+  round: 0 | 1;
+  wanted: boolean;
+  /** What a plugin keeps from the first round, by its name. */
+  readonly state: Map<string, unknown>;
 }
 
 export interface AdmissionPlugin {

@@ -5,6 +5,7 @@ import { rfc3339 } from '#machinery/base/clock.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { badRequest, conflict, invalid, isNotFound, type FieldError } from '#machinery/api/status.ts';
 import type { AdmissionAttributes, AdmissionPlugin } from '../admission/admission.ts';
+import { runAdmission } from '../admission/chain.ts';
 import { createNodeRestriction } from '../admission/node-restriction.ts';
 import type { CustomHandler, ServerDeps } from '../backend.ts';
 import { projectedTokenSeconds, serviceAccountUsername } from './identity.ts';
@@ -52,11 +53,13 @@ export function createTokenRequestHandler(
     if (seconds < minimumSeconds) throw invalid({ group, kind }, '', [{ ...path, detail: 'may not specify a duration less than 10 minutes' }]);
     if (seconds > 2 ** 32) throw invalid({ group, kind }, '', [{ ...path, detail: 'may not specify a duration larger than 2^32 seconds' }]);
 
-    await admit(admission, {
+    const attributes: AdmissionAttributes = {
       operation: 'CREATE', row, subresource: 'token', namespace, name, object: request, oldObject: undefined, options: {}, dryRun,
       user: context.user ?? { name: '', groups: [] },
       context: { request: context, now: now(), dryRun, lookup: (...about) => backend.lookup(...about), list: (id, within) => backend.cached(id, within) },
-    });
+    };
+    await runAdmission(admission, 'admit', attributes);
+    await runAdmission(admission, 'validate', attributes);
 
     const bound = spec.boundObjectRef ? await bind(spec.boundObjectRef, namespace, name) : {};
     const nowMs = now();
@@ -132,10 +135,4 @@ export function createTokenRequestHandler(
       throw error;
     }
   }
-}
-
-async function admit(plugins: readonly AdmissionPlugin[], attributes: AdmissionAttributes): Promise<void> {
-  const asked = plugins.filter((plugin) => plugin.handles(attributes.operation, attributes.row, attributes.subresource));
-  for (const plugin of asked) await plugin.admit?.(attributes);
-  for (const plugin of asked) await plugin.validate?.(attributes);
 }

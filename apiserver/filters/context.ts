@@ -20,6 +20,7 @@ export class RequestState implements RequestContext {
   readonly query: URLSearchParams;
   readonly warnings: string[] = [];
   readonly receivedAt = Date.now();
+  deadline?: number;
   readonly started = performance.now();
   /** Time in the line for a place. */
   waitedMs = 0;

@@ -8,6 +8,7 @@ import type { KubeObject, ObjectMeta } from '#machinery/api/object.ts';
 import { alreadyExists, badRequest, conflict, invalid, notFound, staleConflict, StatusError } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import type { AdmissionAttributes, AdmissionPlugin, Operation } from '../admission/admission.ts';
+import { runAdmission } from '../admission/chain.ts';
 import type { AdmissionMetrics } from '../metrics/admission.ts';
 import { keepManagersValid, sameButForTimes } from '../fieldmanager/managed.ts';
 import type { RequestContext } from '../request.ts';
@@ -89,6 +90,8 @@ export class ObjectStore {
     track(request, undefined, object);
     const managers = metadata.managedFields;
     await this.#admit('CREATE', request, writing, request.name || (metadata.name ?? ''), object, undefined);
+    wipeSystemFields(metadata);
+    matchNamespace(row.namespaced ? request.namespace : '', metadata);
     warnOf(keepManagersValid(metadata, managers), request.context);
     warnOf(dedupeOwners(metadata), request.context);
 
@@ -180,6 +183,7 @@ export class ObjectStore {
     track(request, old, object);
     const managers = given.managedFields;
     if (!request.admitted) await this.#admit('UPDATE', request, writing, request.name, object, old);
+    matchNamespace(row.namespaced ? request.namespace : '', given);
     warnOf(keepManagersValid(given, managers), request.context);
     warnOf(dedupeOwners(given), request.context);
 
@@ -372,32 +376,10 @@ export class ObjectStore {
   }
 
   async #admit(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, old: Readonly<KubeObject> | undefined): Promise<void> {
-    const attributes = this.#attributes(operation, request, context, name, object, old);
-    await this.#step('admit', attributes);
+    await runAdmission(this.#deps.admission, 'admit', this.#attributes(operation, request, context, name, object, old), this.#deps.admissionMetrics);
   }
   async #validate(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, old: Readonly<KubeObject> | undefined): Promise<void> {
-    const attributes = this.#attributes(operation, request, context, name, object, old);
-    await this.#step('validate', attributes);
-  }
-  async #step(type: 'admit' | 'validate', attributes: AdmissionAttributes): Promise<void> {
-    const { operation, row, subresource } = attributes;
-    const measure = this.#deps.admissionMetrics?.begin(type, operation);
-    try {
-      for (const plugin of this.#deps.admission) {
-        if (!plugin[type] || !plugin.handles(operation, row, subresource)) continue;
-        try {
-          await plugin[type](attributes);
-        } catch (error) {
-          measure?.plugin(plugin.name, true);
-          throw error;
-        }
-        measure?.plugin(plugin.name, false);
-      }
-    } catch (error) {
-      measure?.end(true);
-      throw error;
-    }
-    measure?.end(false);
+    await runAdmission(this.#deps.admission, 'validate', this.#attributes(operation, request, context, name, object, old), this.#deps.admissionMetrics);
   }
   #attributes(operation: Operation, request: WriteRequest, context: WriteContext, name: string, object: KubeObject | undefined, oldObject: Readonly<KubeObject> | undefined): AdmissionAttributes {
     return {
