@@ -1,10 +1,11 @@
-// What ResourceClaims and their templates ask for. Selectors' expressions are not compiled: there is no CEL here.
+// What ResourceClaims and their templates ask for.
 // Upstream: pkg/apis/resource/validation.
 import { dns1123LabelErrors, dns1123SubdomainErrors } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { validateDriverName } from '../formats.ts';
-import { asObject, duplicate, integer, invalidAll, invalidField, isObject, objects, oneOf, required, setEmpty, strings, text, tooLong, tooMany } from '../values.ts';
+import { asObject, integer, invalidAll, invalidField, isObject, objects, oneOf, required, setEmpty, strings, text, tooLong } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { validateFullAttributeName, validateList, validateToleration } from './names.ts';
 
 const most = { requests: 32, constraints: 32, config: 32, selectors: 32, firstAvailable: 8 } as const;
 const modes = ['All', 'ExactCount'];
@@ -17,20 +18,13 @@ export function defaultDeviceClaim(spec: unknown): void {
     for (const one of [...(exactly ? [exactly] : []), ...objects(request['firstAvailable'])]) {
       setEmpty(one, 'allocationMode', 'ExactCount');
       if (one['allocationMode'] === 'ExactCount') setEmpty(one, 'count', 1);
+      defaultTolerations(one);
     }
   }
 }
 
-/** The items of a list that is not too long, and what occurs twice by its key. */
-export function validateList<T>(list: readonly T[], limit: number, path: string, item: (one: T, path: string) => FieldError[], key?: (one: T) => string): FieldError[] {
-  if (list.length > limit) return [tooMany(path, list.length, limit)];
-  const errors = list.flatMap((one, index) => item(one, `${path}[${index}]`));
-  if (!key) return errors;
-  const keys = list.map(key);
-  keys.forEach((one, index) => {
-    if (keys.indexOf(one) < index) errors.push(duplicate(`${path}[${index}]`, one));
-  });
-  return errors;
+export function defaultTolerations(owner: Obj): void {
+  for (const toleration of objects(owner['tolerations'])) setEmpty(toleration, 'operator', 'Equal');
 }
 
 export function validateDeviceClaim(spec: Obj, path: string): FieldError[] {
@@ -70,7 +64,7 @@ function validateDevices(request: Obj, path: string): FieldError[] {
   if (mode === 'All' && count !== 0) errors.push(invalidField(`${path}.count`, count, "must not be specified when allocationMode is 'All'"));
   else if (mode === 'ExactCount' && count <= 0) errors.push(invalidField(`${path}.count`, count, 'must be greater than zero'));
   else errors.push(...oneOf(`${path}.allocationMode`, mode, modes));
-  return errors;
+  return [...errors, ...objects(request['tolerations']).flatMap((toleration, index) => validateToleration(toleration, `${path}.tolerations[${index}]`))];
 }
 
 export function validateSelectors(value: unknown, path: string): FieldError[] {
@@ -85,29 +79,10 @@ export function validateSelectors(value: unknown, path: string): FieldError[] {
 function validateConstraint(constraint: Obj, names: ReadonlySet<string>, path: string): FieldError[] {
   const errors = validateReferences(constraint['requests'], names, `${path}.requests`);
   for (const field of ['matchAttribute', 'distinctAttribute']) {
-    if (constraint[field] !== undefined) return [...errors, ...validateAttributeName(text(constraint[field]), `${path}.${field}`)];
+    if (constraint[field] !== undefined) return [...errors, ...validateFullAttributeName(text(constraint[field]), `${path}.${field}`)];
   }
   return [...errors, required(path, 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set')];
 }
-function validateAttributeName(name: string, path: string): FieldError[] {
-  const errors = validateAttribute(name, path);
-  return name.includes('/') ? errors : [...errors, invalidField(path, name, 'a fully qualified name must be a domain and a name separated by a slash')];
-}
-/** A C identifier, with or without the domain of who defines it. More than one slash passes unseen, as upstream. */
-export function validateAttribute(name: string, path: string): FieldError[] {
-  const [first = '', second, ...more] = name.split('/');
-  if (more.length > 0) return [];
-  if (second === undefined) return validateIdentifier(first, path);
-  return [
-    ...(first === '' ? [invalidField(path, '', 'the domain must not be empty')] : validateDriverName(path, first)),
-    ...(second === '' ? [invalidField(path, '', 'the name must not be empty')] : validateIdentifier(second, path)),
-  ];
-}
-const identifierText = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
-function validateIdentifier(id: string, path: string): FieldError[] {
-  return [...(Buffer.byteLength(id) > 32 ? [tooLong(path, 32)] : []), ...(/^[A-Za-z_][A-Za-z0-9_]*$/.test(id) ? [] : [invalidField(path, id, identifierText)])];
-}
-
 export function validateReferences(value: unknown, names: ReadonlySet<string>, path: string): FieldError[] {
   return validateList(strings(value), most.requests, path, (name, at) => validateReference(name, names, at), (name) => name);
 }
@@ -117,15 +92,19 @@ export function validateReference(name: string, names: ReadonlySet<string>, path
   return [...parts.flatMap((part) => invalidAll(path, part, dns1123LabelErrors(part))), ...(names.has(name) ? [] : [invalidField(path, name, badReference)])];
 }
 
-/** Also for classes. */
-export function validateConfiguration(config: Obj, path: string): FieldError[] {
+/** Also for classes; what is stored already may be longer than new ones. */
+export function validateConfiguration(config: Obj, path: string, stored = false): FieldError[] {
   const opaque = asObject(config['opaque']);
   if (!opaque) return [required(`${path}.opaque`)];
-  const parameters = opaque['parameters'];
-  const here = `${path}.opaque.parameters`;
   return [
     ...validateDriverName(`${path}.opaque.driver`, text(opaque['driver'])),
-    ...(parameters === undefined || parameters === null ? [required(here)] : isObject(parameters) ? [] : [invalidField(here, '<value omitted>', 'must be a valid JSON object')]),
-    ...(Buffer.byteLength(JSON.stringify(parameters ?? null)) > 10 * 1024 ? [tooLong(here, 10 * 1024)] : []),
+    ...validateRaw(opaque['parameters'], `${path}.opaque.parameters`, stored),
   ];
+}
+/** An object of any shape, of at most 10 KiB. */
+export function validateRaw(value: unknown, path: string, stored = false): FieldError[] {
+  if (value === undefined) return [required(path)];
+  if (!stored && Buffer.byteLength(JSON.stringify(value)) > 10 * 1024) return [tooLong(path, 10 * 1024)];
+  if (value === null) return [required(path)];
+  return isObject(value) ? [] : [invalidField(path, '<value omitted>', 'must be a valid JSON object')];
 }
