@@ -32,7 +32,7 @@ function start(name: string, own: readonly Informer<unknown>[], queue: ReturnTyp
 }
 
 export function createBootstrapSigner(context: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'bootstrap_signer_queue' });
   const tokens = tokensOf(context);
   const maps = createInformer(context.informers.client, configMaps, { namespace: 'kube-public', fieldSelector: `metadata.name=${mapName}` });
   const client = context.clientFor('bootstrap-signer');
@@ -50,7 +50,7 @@ export function createBootstrapSigner(context: ControllerContext): Controller {
 }
 
 export function createTokenCleaner(context: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'token_cleaner' });
   const tokens = tokensOf(context);
   const client = context.clientFor('token-cleaner');
   tokens.onChange(({ type, object }) => {

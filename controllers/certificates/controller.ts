@@ -18,7 +18,7 @@ type Handle = (request: CertificateSigningRequest, signal: AbortSignal) => Promi
 
 /** Looks at each request when it changes, as long as it has no certificate. */
 function create(name: string, { informers }: ControllerContext, handle: Handle): Controller {
-  const queue = createWorkQueue({ baseMs: 200 });
+  const queue = createWorkQueue({ name: 'certificate', baseMs: 200 });
   const requests = informers.for(certificateSigningRequests);
   requests.onChange(({ type, object }) => {
     if (type !== 'deleted') queue.add(object.metadata.name ?? '');
@@ -85,7 +85,7 @@ export function createCertificateSigner(context: ControllerContext): Controller 
 }
 
 export function createCertificateCleaner({ informers, clientFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'certificate_cleaner' });
   const requests = informers.for(certificateSigningRequests);
   const client = clientFor(account);
   requests.onChange(({ type, object }) => {

@@ -24,7 +24,7 @@ export function aggregatedRules(role: ClusterRole, all: readonly ClusterRole[]):
 }
 
 export function createClusterRoleAggregationController({ informers, clientFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'ClusterRoleAggregator' });
   const roles = informers.for(clusterRoles);
   const client = clientFor('clusterrole-aggregation-controller');
   const enqueueAll = (): void => {

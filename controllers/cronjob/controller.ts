@@ -21,7 +21,7 @@ type CronJobStatus = NonNullable<CronJob['status']>;
 type Active = NonNullable<CronJobStatus['active']>;
 
 export function createCronJobController({ config, informers, clientFor, recorderFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'cronjob' });
   const allCronJobs = informers.for(cronJobs);
   const allJobs = informers.for(jobs);
   allJobs.addIndex('cronjob', (job) => {

@@ -25,7 +25,7 @@ import type { Plan, View } from './reconcile.ts';
 const account = 'daemon-set-controller';
 
 export function createDaemonSetController({ informers, clientFor, recorderFor, now, config }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'daemonset' });
   const all = informers.for(daemonSets);
   const allPods = informers.for(pods);
   const allNodes = informers.for(nodes);

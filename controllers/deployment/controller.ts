@@ -18,7 +18,7 @@ import {
 } from './reconcile.ts';
 
 export function createDeploymentController({ informers, clientFor, recorderFor, now, config }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'deployment' });
   const all = informers.for(deployments);
   const sets = informers.for(replicaSets);
   const allPods = informers.for(pods);

@@ -17,8 +17,8 @@ import { expectedOf, failedStatus, healthyPods, needsScale, nextStatus, openDisr
 const account = 'disruption-controller';
 
 export function createDisruptionController({ informers, clientFor, recorderFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
-  const staleTargets = createWorkQueue();
+  const queue = createWorkQueue({ name: 'disruption' });
+  const staleTargets = createWorkQueue({ name: 'stale_pod_disruption' });
   const budgets = informers.for(podDisruptionBudgets);
   const allPods = informers.for(pods);
   const owners = {

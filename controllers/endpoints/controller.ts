@@ -12,7 +12,7 @@ import { labelsOf, overCapacityKey, subsetsOf } from './reconcile.ts';
 const leaderKey = 'control-plane.alpha.kubernetes.io/leader';
 
 export function createEndpointsController({ informers, clientFor, recorderFor, config }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'endpoint' });
   const known = { services: informers.for(services), pods: informers.for(pods), endpoints: informers.for(endpoints) };
   const client = clientFor('endpoint-controller');
   const recorder = recorderFor('endpoint-controller', 'endpoint-controller');

@@ -15,7 +15,7 @@ import { managedBy, managedByLabel, planSlices, serviceNameLabel } from './recon
 const staleMs = 5_000;
 
 export function createEndpointSliceController({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
-  const queue = createWorkQueue({ baseMs: 1000 });
+  const queue = createWorkQueue({ name: 'endpoint_slice', baseMs: 1000 });
   const known = { services: informers.for(services), pods: informers.for(pods), nodes: informers.for(nodes), slices: informers.for(endpointSlices) };
   const client = clientFor('endpointslice-controller');
   const recorder = recorderFor('endpoint-slice-controller', 'endpointslice-controller');

@@ -15,7 +15,7 @@ import { isMirrored, managedBy, planMirror } from './reconcile.ts';
 const account = 'endpointslicemirroring-controller';
 
 export function createEndpointSliceMirroringController({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
-  const queue = createWorkQueue({ baseMs: 1000, maxMs: 100_000 });
+  const queue = createWorkQueue({ name: 'endpoint_slice_mirroring', baseMs: 1000, maxMs: 100_000 });
   const known = { endpoints: informers.for(endpoints), services: informers.for(services), slices: informers.for(endpointSlices) };
   const client = clientFor(account);
   const recorder = recorderFor('endpoint-slice-mirroring-controller', account);

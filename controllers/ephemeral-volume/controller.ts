@@ -27,7 +27,7 @@ export function claimFor(pod: Pod, volume: PodVolume): PersistentVolumeClaim {
 }
 
 export function createEphemeralVolumeController({ informers, clientFor, recorderFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'ephemeral_volume' });
   const account = 'ephemeral-volume-controller';
   const client = clientFor(account);
   const recorder = recorderFor('ephemeral_volume', account);

@@ -52,8 +52,8 @@ export class Collector {
   readonly #shared: (resource: Resource<KubeObject>) => Informer<KubeObject> | undefined;
   readonly #recorder: EventRecorder;
   readonly #workers: number;
-  readonly #checks = createWorkQueue();
-  readonly #orphans = createWorkQueue();
+  readonly #checks = createWorkQueue({ name: 'garbage_collector_attempt_to_delete' });
+  readonly #orphans = createWorkQueue({ name: 'garbage_collector_attempt_to_orphan' });
   readonly #absent = new Set<string>();
   #discovery: Discovery = { resources: [], failures: new Map() };
 

@@ -55,8 +55,8 @@ interface Sync {
 }
 
 export function createJobController({ config, informers, clientFor, recorderFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue({ baseMs: 1000, maxMs: 60_000 });
-  const orphans = createWorkQueue({ baseMs: 1000, maxMs: 60_000 }); // keys of pods nobody counts any more
+  const queue = createWorkQueue({ name: 'job', baseMs: 1000, maxMs: 60_000 });
+  const orphans = createWorkQueue({ name: 'job_orphan_pod', baseMs: 1000, maxMs: 60_000 }); // keys of pods nobody counts any more
   const allJobs = informers.for(jobs);
   const allPods = informers.for(pods);
   indexByController(allPods);

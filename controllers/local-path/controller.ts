@@ -13,7 +13,7 @@ import { wantsMore } from '../volume-expand/controller.ts';
 import { finalizer, isAsked, isOurs, refusal, removalStep, unfitNode, volumeFor } from './reconcile.ts';
 
 export function createLocalPathProvisioner({ informers, clientFor, recorderFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'local_path' });
   const client = clientFor(account);
   const recorder = recorderFor(provisioner, account);
   const claims = informers.for(persistentVolumeClaims);

@@ -17,7 +17,7 @@ const settleMs = 1000;
 const parallel = 8;
 
 export function createNamespaceController({ informers, clientFor, config, now }: ControllerContext): Controller {
-  const queue = createWorkQueue({ maxMs: 60_000 });
+  const queue = createWorkQueue({ name: 'namespace', maxMs: 60_000 });
   const all = informers.for(namespaces);
   const allPods = informers.for(pods);
   const client = clientFor('namespace-controller');

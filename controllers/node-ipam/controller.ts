@@ -8,7 +8,7 @@ import { nextFree, parseRange } from './reconcile.ts';
 export function createNodeIpamController({ informers, clientFor, recorderFor, config }: ControllerContext): Controller {
   if (!config.allocateNodeCidrs || config.clusterCidr === '') return { run: () => Promise.resolve() };
   const range = parseRange(config.clusterCidr, config.nodeCidrMaskSize);
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'cidrallocator_node' });
   const all = informers.for(nodes);
   const client = clientFor('node-controller');
   const recorder = recorderFor('cidrAllocator', 'node-controller');

@@ -17,7 +17,7 @@ import type { Health } from './reconcile.ts';
 const log = createLogger('node-lifecycle');
 
 export function createNodeLifecycleController({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'node_lifecycle_controller' });
   const all = informers.for(nodes);
   const allPods = informers.for(pods);
   allPods.addIndex('node', (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []));

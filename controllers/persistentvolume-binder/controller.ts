@@ -17,7 +17,7 @@ const tellAgainMs = 15 * 60_000;
 const workers = 4;
 
 export function createPersistentVolumeBinder({ informers, clientFor, recorderFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'claims' });
   const account = 'persistent-volume-binder';
   const client = clientFor(account);
   const recorder = recorderFor('persistentvolume-controller', account);

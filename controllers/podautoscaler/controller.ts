@@ -35,7 +35,7 @@ class Told extends Error {}
 
 export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
   const settings = config.horizontalPodAutoscaler;
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'horizontalpodautoscaler' });
   const autoscalers = informers.for(horizontalPodAutoscalers);
   const allPods = informers.for(pods);
   const client = clientFor(account);

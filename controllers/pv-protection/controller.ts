@@ -6,7 +6,7 @@ import { protect } from '../protection.ts';
 
 export function createPvProtectionController({ informers, clientFor }: ControllerContext): Controller {
   return protect({
-    name: 'persistentvolume-protection-controller', finalizer: 'kubernetes.io/pv-protection', queue: createWorkQueue(), workers: 1,
+    name: 'persistentvolume-protection-controller', finalizer: 'kubernetes.io/pv-protection', queue: createWorkQueue({ name: 'pvprotection' }), workers: 1,
     informer: informers.for(persistentVolumes), client: clientFor('pv-protection-controller'),
     isUsed: ({ status }) => status?.phase === 'Bound',
   });

@@ -9,7 +9,7 @@ import { claimsOf, isDone, usesClaim } from './reconcile.ts';
 const pageSize = 500;
 
 export function createPvcProtectionController({ informers, clientFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'pvcprotection' });
   const allPods = informers.for(pods);
   const client = clientFor('pvc-protection-controller');
   allPods.addIndex('claim', claimsOf);

@@ -19,6 +19,8 @@ import type { Replicated } from './reconcile.ts';
 
 interface Engine<T> {
   name: string;
+  /** Upstream's name of the queue. */
+  queue: string;
   resource: Resource<T>;
   account: string;
   component: string;
@@ -30,13 +32,13 @@ interface Engine<T> {
 
 export function createReplicaSetController(context: ControllerContext): Controller {
   return createEngine<ReplicaSet>(context, {
-    name: 'replicaset-controller', resource: replicaSets, account: 'replicaset-controller', component: 'replicaset-controller',
+    name: 'replicaset-controller', queue: 'replicaset', resource: replicaSets, account: 'replicaset-controller', component: 'replicaset-controller',
     workers: context.config.concurrent.replicaset, withTerminating: true, selectorOf: (set) => set.spec?.selector,
   });
 }
 export function createReplicationControllerController(context: ControllerContext): Controller {
   return createEngine<ReplicationController>(context, {
-    name: 'replicationcontroller-controller', resource: replicationControllers, account: 'replication-controller', component: 'replication-controller',
+    name: 'replicationcontroller-controller', queue: 'replicationmanager', resource: replicationControllers, account: 'replication-controller', component: 'replication-controller',
     workers: context.config.concurrent.replicationController, withTerminating: false,
     selectorOf: (set) => (set.spec?.selector ? { matchLabels: set.spec.selector } : undefined),
   });
@@ -44,7 +46,7 @@ export function createReplicationControllerController(context: ControllerContext
 
 function createEngine<T extends ReplicaSet | ReplicationController>({ informers, clientFor, recorderFor, now }: ControllerContext, engine: Engine<T>): Controller {
   const { resource, selectorOf } = engine;
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: engine.queue });
   const sets = informers.for(resource);
   const allPods = informers.for(pods);
   indexByController(sets);

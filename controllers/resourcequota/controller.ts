@@ -31,7 +31,7 @@ const shortestPeriodMs = 50;
 const recountMs = 1000;
 
 export function createResourceQuotaController({ config, informers, clientFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'resourcequota_primary' });
   const quotas = informers.for(resourceQuotas);
   const account = 'resourcequota-controller';
   const client = clientFor(account);

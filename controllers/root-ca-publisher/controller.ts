@@ -14,7 +14,7 @@ const description = 'Contains a CA bundle that can be used to verify the kube-ap
   + 'No other usage is guaranteed across distributions of Kubernetes clusters.';
 
 export function createRootCaPublisher({ informers, clientFor, config }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'root_ca_cert_publisher' });
   const active = informers.for(namespaces);
   // Only the maps of this name are watched: nobody wants all ConfigMaps of a cluster in memory.
   const maps = createInformer(informers.client, configMaps, { fieldSelector: `metadata.name=${name}` });

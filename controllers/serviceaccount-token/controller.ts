@@ -20,7 +20,7 @@ export function createServiceAccountTokenController({ informers, config }: Contr
     return { run: async () => log.info('no key to sign with: Secrets of service account tokens stay empty') };
   }
   const sign = createSigner(config.serviceAccountPrivateKey);
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'serviceaccount_tokens_secret' });
   const accounts = informers.for(serviceAccounts);
   // Only these are watched: nobody wants all Secrets of a cluster in memory.
   const tokens = createInformer(informers.client, secrets, { fieldSelector: `type=${secretType}` });

@@ -7,7 +7,7 @@ import type { Controller, ControllerContext } from '../context.ts';
 import { isNamespaceTerminating } from '../pods.ts';
 
 export function createServiceAccountController({ informers, clientFor, config }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'serviceaccount' });
   const known = { namespaces: informers.for(namespaces), accounts: informers.for(serviceAccounts) };
   const client = clientFor('service-account-controller');
   known.namespaces.onChange(({ object }) => queue.add(object.metadata.name ?? ''));

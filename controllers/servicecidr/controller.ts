@@ -12,7 +12,7 @@ import { blocked, containing, deletionGraceMs, finalizer, isConditionCurrent, ma
 const name = 'service-cidr-controller';
 
 export function createServiceCidrController({ informers, clientFor, recorderFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'ipaddresses' });
   const cidrs = informers.for(serviceCidrs);
   const addresses = informers.for(ipAddresses);
   const account = 'service-cidrs-controller';

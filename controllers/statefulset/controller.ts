@@ -26,7 +26,7 @@ import type { Places, Revisions } from './reconcile.ts';
 const account = 'statefulset-controller';
 
 export function createStatefulSetController({ informers, clientFor, recorderFor, now, config }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'statefulset' });
   const all = informers.for(statefulSets);
   const allPods = informers.for(pods);
   const claims = informers.for(persistentVolumeClaims);

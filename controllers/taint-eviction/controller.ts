@@ -11,7 +11,7 @@ import { isTerminal, sameValue } from '../pods.ts';
 import { stayMs } from './reconcile.ts';
 
 export function createTaintEvictionController({ informers, clientFor, recorderFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'noexec_taint_pod' });
   const allNodes = informers.for(nodes);
   const allPods = informers.for(pods);
   allPods.addIndex('node', (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []));

@@ -10,7 +10,7 @@ import { finishedCondition } from '../jobs.ts';
 import { expiresInMs } from './reconcile.ts';
 
 export function createTtlAfterFinishedController({ config, informers, clientFor, now }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'ttl_jobs_to_delete' });
   const allJobs = informers.for(jobs);
   const client = clientFor('ttl-after-finished-controller');
 

@@ -18,7 +18,7 @@ export function nextStep(step: number, count: number): number {
 export const secondsOf = (step: number): number => steps[step]?.seconds ?? 0;
 
 export function createTtlController({ informers, clientFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'ttlcontroller' });
   const allNodes = informers.for(nodes);
   const client = clientFor('ttl-controller');
   let count = 0;

@@ -10,7 +10,7 @@ import { protect } from '../protection.ts';
 const ofVolume = ({ spec }: Readonly<PersistentVolume>): string[] => (spec?.volumeAttributesClassName ? [spec.volumeAttributesClassName] : []);
 
 export function createVacProtectionController({ informers, clientFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'vacprotection' });
   const claims = informers.for(persistentVolumeClaims);
   const volumes = informers.for(persistentVolumes);
   /** Looks again at the classes that an object no longer names. */

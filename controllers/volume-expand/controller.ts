@@ -16,7 +16,7 @@ export function wantsMore(claim: PersistentVolumeClaim): boolean {
 }
 
 export function createVolumeExpander({ informers, recorderFor }: ControllerContext): Controller {
-  const queue = createWorkQueue();
+  const queue = createWorkQueue({ name: 'volume_expand' });
   const recorder = recorderFor('volume_expand', 'expand-controller');
   const claims = informers.for(persistentVolumeClaims);
   const volumes = informers.for(persistentVolumes);

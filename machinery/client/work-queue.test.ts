@@ -1,5 +1,7 @@
 import { mock } from 'node:test';
 import { expect } from 'chai';
+import { Registry } from '../base/metrics.ts';
+import { countQueues } from './queue-metrics.ts';
 import { createWorkQueue } from './work-queue.ts';
 
 const never = new AbortController().signal;
@@ -62,5 +64,32 @@ describe('createWorkQueue()', () => {
     queue.close();
     mock.timers.tick(20);
     expect(queue.length).to.equal(0);
+  });
+  it('counts under its name, and without one not at all', async () => {
+    const registry = new Registry();
+    countQueues(registry);
+    const queue = createWorkQueue({ name: 'deployment' });
+    countQueues(undefined);
+    createWorkQueue({ name: 'job' }).add('a');
+    createWorkQueue().add('a');
+    for (const key of ['a', 'b', 'a']) queue.add(key);
+    mock.timers.tick(2000);
+    await queue.take(never);
+    mock.timers.tick(500);
+    queue.add('a');
+    queue.addRateLimited('c');
+    const lines = (await registry.render()).split('\n').filter((line) => line.includes('{') && !line.includes('_bucket'));
+    expect(lines).to.deep.equal([
+      'workqueue_adds_total{name="deployment"} 3',
+      'workqueue_depth{name="deployment"} 2',
+      'workqueue_longest_running_processor_seconds{name="deployment"} 0.5',
+      'workqueue_queue_duration_seconds_sum{name="deployment"} 2',
+      'workqueue_queue_duration_seconds_count{name="deployment"} 1',
+      'workqueue_retries_total{name="deployment"} 1',
+      'workqueue_unfinished_work_seconds{name="deployment"} 0.5',
+    ].concat(['workqueue_work_duration_seconds_sum{name="deployment"} 0', 'workqueue_work_duration_seconds_count{name="deployment"} 0']));
+    queue.done('a');
+    expect(await registry.render()).to.include('workqueue_work_duration_seconds_sum{name="deployment"} 0.5');
+    queue.close();
   });
 });

@@ -13,7 +13,7 @@ function reviewing(asked: string[]): Client {
       asked.push(resource.resource);
       const status = resource.resource === 'tokenreviews'
         ? { authenticated: ['reader', 'other'].includes(spec.token ?? ''), user: { username: spec.token } }
-        : { allowed: spec.user === 'reader' && ['/metrics', '/configz'].includes(spec.nonResourceAttributes?.path ?? '') && spec.nonResourceAttributes.verb === 'get' };
+        : { allowed: spec.user === 'reader' && ['/metrics', '/configz'].includes(spec.nonResourceAttributes?.path ?? '') && spec.nonResourceAttributes?.verb === 'get' };
       return { status } as T;
     },
   } as Partial<Client> as Client; // reviews are all that is asked for
