@@ -15,7 +15,7 @@ import type { KeyPair } from '#machinery/pki/pki.ts';
 import { controllerName as localPathController } from '#machinery/api/local-path.ts';
 import { addAddresses, removeAddresses } from './addresses.ts';
 import { ensureDnsObjects, ensureLocalPath, publishDns } from './addons.ts';
-import { ensureCredentials, forgetNode, formerNodes } from './credentials.ts';
+import { ensureCredentials, forgetNode, formerNodes, rememberFleet } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { ensureEngine } from './engine.ts';
 import { formatKubeconfig, writeKubeconfig } from './kubeconfig.ts';
@@ -117,7 +117,7 @@ async function start(config: ClusterConfig, cleanups: (() => Promise<void> | voi
         dnsNames: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', `kubernetes.default.svc.${config.clusterDomain}`],
         ips: [...new Set([loopback, config.advertiseAddress, serviceIp, ...(config.bindAddress === '0.0.0.0' ? [] : [config.bindAddress])])],
       },
-      nodes: config.nodes,
+      nodes: isFleet(config) ? config.nodes.slice(0, 1) : config.nodes,
     }),
     docker ? ensureEngine(config.dockerHost, say, signal) : undefined,
     adding,
@@ -257,9 +257,16 @@ function startComponents(
       await aborted(signal); // done; a task that ends would be started again
     });
   }
-  config.nodes.forEach(({ name, address }, index) => {
-    const pairs = credentials.nodes.get(name);
-    if (!pairs) throw new Error(`no credentials for node ${name}`);
+  component('hollow nodes', on('kubelet') && isFleet(config), async (signal, onReady) => {
+    const { runFleet } = await import('../node/kubelet/fleet.ts');
+    rememberFleet(config.dataDir, config.nodes.map(({ name }) => name));
+    const client = clientConfig(url, ca, credentials.admin, 'kubelet');
+    const serving = credentialsOf(credentials, config.nodes[0]?.name ?? '').serving;
+    const members = await Promise.all(config.nodes.map(({ name, address }, index) => kubeletConfig(config, name, address, index, client, ca, serving, dnsIp)));
+    await runFleet({ client, nodes: members, serving, clientCa: ca }, signal, onReady);
+  });
+  if (!isFleet(config)) config.nodes.forEach(({ name, address }, index) => {
+    const pairs = credentialsOf(credentials, name);
     component(`kubelet ${name}`, on('kubelet'), async (signal, onReady) => {
       const { run } = await import('../node/kubelet/main.ts');
       await run(await kubeletConfig(config, name, address, index, clientConfig(url, ca, pairs.client, 'kubelet'), ca, pairs.serving, dnsIp), signal, onReady);
@@ -290,6 +297,15 @@ function startComponents(
     },
     startRest: rest.resolve,
   };
+}
+
+/** Hollow nodes share a process as one; see node/kubelet/fleet.ts. */
+const isFleet = ({ runtime, nodes: members }: ClusterConfig): boolean => runtime === 'hollow' && members.length > 1;
+
+function credentialsOf(credentials: Credentials, name: string): { client: KeyPair; serving: KeyPair } {
+  const pairs = credentials.nodes.get(name);
+  if (!pairs) throw new Error(`no credentials for node ${name}`);
+  return pairs;
 }
 
 async function kubeletConfig(config: ClusterConfig, name: string, address: string, index: number, client: ClientConfig, clientCa: string, serving: KeyPair, dnsIp: string): Promise<import('../node/kubelet/config.ts').KubeletConfig> {

@@ -24,14 +24,30 @@ export interface CredentialNeeds {
   nodes: { name: string; address: string }[];
 }
 
-/** Nodes that have credentials here and are none of `names`: an earlier start was asked for more. */
+/** Nodes of an earlier start that are none of `names`: it was asked for more. Those that share credentials stand in a file of their own. */
 export function formerNodes(dataDir: string, names: readonly string[]): string[] {
   const files = new Set(readdirSync(`${dataDir}/pki`));
-  return [...files].flatMap((file) => /^node-(.+)-serving\.crt$/.exec(file)?.[1] ?? []).filter((name) => files.has(`node-${name}.crt`) && !names.includes(name));
+  const withCredentials = [...files].flatMap((file) => /^node-(.+)-serving\.crt$/.exec(file)?.[1] ?? []).filter((name) => files.has(`node-${name}.crt`));
+  const wanted = new Set(names);
+  return [...new Set([...withCredentials, ...fleetOf(dataDir)])].filter((name) => !wanted.has(name));
+}
+
+const fleetFile = (dataDir: string): string => `${dataDir}/fleet`;
+const fleetOf = (dataDir: string): string[] => (existsSync(fleetFile(dataDir)) ? readFileSync(fleetFile(dataDir), 'utf8').split('\n').filter(Boolean) : []);
+function writeFleet(dataDir: string, names: readonly string[]): void {
+  writeFileSync(`${fleetFile(dataDir)}.tmp`, names.join('\n'));
+  renameSync(`${fleetFile(dataDir)}.tmp`, fleetFile(dataDir));
+}
+
+/** Notes nodes that have no credentials of their own, so that a later start with fewer of them knows which to remove. */
+export function rememberFleet(dataDir: string, names: readonly string[]): void {
+  writeFleet(dataDir, [...new Set([...fleetOf(dataDir), ...names])]);
 }
 
 /** Removes a node's credentials. Idempotent. */
 export function forgetNode(dataDir: string, name: string): void {
+  const fleet = fleetOf(dataDir);
+  if (fleet.includes(name)) writeFleet(dataDir, fleet.filter((other) => other !== name));
   for (const file of [`node-${name}`, `node-${name}-serving`]) for (const ending of ['key', 'crt']) rmSync(`${dataDir}/pki/${file}.${ending}`, { force: true });
 }
 

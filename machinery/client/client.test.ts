@@ -24,6 +24,14 @@ async function* chunks(...texts: (string | Buffer)[]): AsyncGenerator<Buffer> {
 }
 
 describe('createClient()', () => {
+  it('acts as somebody else when told to', async () => {
+    await using server = await startTestServer((heard, response) => json(response, 200, pod(String(heard.headers['impersonate-user']), String(heard.headers['impersonate-group']))));
+    const client = createClient({ server: server.url, impersonate: { user: 'system:node:a', groups: ['system:nodes'] } });
+    const { metadata } = await client.get(pods, 'a', 'x', never);
+    client.close();
+    expect([metadata.name, metadata.resourceVersion]).to.deep.equal(['system:node:a', 'system:nodes']);
+  });
+
   it('sends verbs, paths, bodies and content types', async () => {
     await using server = await startTestServer((_, response) => json(response, 200, pod('x', '1')));
     const client = createClient({ server: server.url, token: 'secret', userAgent: 'me' });

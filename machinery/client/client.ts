@@ -36,7 +36,7 @@ interface Call {
   signal: AbortSignal;
 }
 
-/** Sockets that several clients of one server share: those that differ in their token only. */
+/** Sockets that several clients of one server share: those that differ in their token, or in whom they act as, only. */
 export interface Connections { agent: http.Agent; watchAgent: http.Agent }
 
 export function createConnections(config: ClientConfig): Connections {
@@ -59,6 +59,7 @@ export function createClient(config: ClientConfig, { agent, watchAgent }: Connec
   const transport = secure ? https : plain;
   const prefix = base.pathname.replace(/\/+$/, '');
   const userAgent = config.userAgent ?? 'proa';
+  const as = config.impersonate && { 'impersonate-user': config.impersonate.user, 'impersonate-group': config.impersonate.groups };
   const target = { protocol: base.protocol, hostname: base.hostname.replace(/^\[|\]$/g, ''), port: base.port || (secure ? 443 : 80) };
 
   async function authorization(signal: AbortSignal): Promise<string | undefined> {
@@ -74,7 +75,7 @@ export function createClient(config: ClientConfig, { agent, watchAgent }: Connec
     return new Promise((resolve, reject) => {
       const request = transport.request({
         ...target, method: call.method, path: prefix + call.path, agent: through, signal: call.signal,
-        headers: { 'user-agent': userAgent, ...(bearer === undefined ? {} : { authorization: bearer }), ...call.headers },
+        headers: { 'user-agent': userAgent, ...as, ...(bearer === undefined ? {} : { authorization: bearer }), ...call.headers },
       });
       request.setTimeout(quietMs, () => request.destroy(new Error(`no data for ${quietMs} ms`)));
       request.on('response', resolve);

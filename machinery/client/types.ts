@@ -74,6 +74,8 @@ export interface ClientConfig {
   insecureSkipTlsVerify?: boolean;
   /** Asked before each request when given, in place of token and tokenFile (tokens that the process itself requests). */
   getToken?: (signal: AbortSignal) => Promise<string>;
+  /** Acts as somebody else, whom the credentials may impersonate. */
+  impersonate?: { user: string; groups: readonly string[] };
 }
 
 export type Change<T> =

@@ -9,6 +9,7 @@ import type { Node, Pod, Service } from '#machinery/api/object.ts';
 import { createClient } from '#machinery/client/client.ts';
 import { createInformer } from '#machinery/client/informer.ts';
 import { createRecorder } from '#machinery/client/recorder.ts';
+import type { Client, Informer } from '#machinery/client/types.ts';
 import { nodes, persistentVolumeClaims, persistentVolumes, pods, services } from '#machinery/client/resources.ts';
 import { readFileSync } from 'node:fs';
 import { runEntry } from '#machinery/base/entry.ts';
@@ -27,6 +28,7 @@ import { missingCapabilities, missingCapabilitiesMessage } from './runtime/capab
 import type { ImageInfo, Runtime } from './runtime/runtime.ts';
 import { streamHandlers } from './server/stream-handlers.ts';
 import { startServer } from './server/server.ts';
+import type { KubeletServer, ServedNode } from './server/server.ts';
 import { createStatusWriter } from './status-writer.ts';
 import { mountShared, mountsBelow, unmountBelow } from './volumes/mounts.ts';
 import { proveMounts } from './volumes/prove-mounts.ts';
@@ -63,19 +65,29 @@ async function prepareRoot(rootDir: string): Promise<{ isNew: boolean }> {
   return { isNew };
 }
 
+/** What nodes of one process have together; fleet.ts makes it. A node alone has its own of each. */
+export interface Shared {
+  /** Acts as the node; not closed with it. */
+  client(nodeName: string): Client;
+  pods(nodeName: string): Informer<Pod>;
+  node(nodeName: string): Informer<Node>;
+  readonly services: Informer<Service>;
+  serve(node: ServedNode): KubeletServer;
+}
+
 /** `onReady` fires once the Node is registered; Node Ready follows when runtime and network are up. */
-export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: (info: { port: number }) => void): Promise<void> {
+export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: (info: { port: number }) => void, shared?: Shared): Promise<void> {
   const group = createTaskGroup(signal);
   const stop = group.signal;
-  const client = createClient(config.client);
+  const client = shared?.client(config.nodeName) ?? createClient(config.client);
   let podSource: PodSource | undefined;
   try {
     // Pods' last statuses and deletions are still written while the workers end.
     const recorder = createRecorder({ client, component: 'kubelet', host: config.nodeName }, stop);
-    const podInformer = createInformer<Pod>(client, pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
+    const podInformer = shared?.pods(config.nodeName) ?? createInformer<Pod>(client, pods, { fieldSelector: `spec.nodeName=${config.nodeName}` });
     podInformer.addIndex('uid', (pod) => [podUid(pod)]);
-    const serviceInformer = createInformer<Service>(client, services);
-    const nodeInformer = createInformer<Node>(client, nodes, { fieldSelector: `metadata.name=${config.nodeName}` });
+    const serviceInformer = shared?.services ?? createInformer<Service>(client, services);
+    const nodeInformer = shared?.node(config.nodeName) ?? createInformer<Node>(client, nodes, { fieldSelector: `metadata.name=${config.nodeName}` });
     if (config.runtime === 'docker') await mkdir(join(config.rootDir, 'pods'), { recursive: true }); // the machine's disk is measured there
     const [runtime, machine, resolvText, root] = await Promise.all([
       createRuntime(config, (uid) => podInformer.byIndex('uid', uid)[0]),
@@ -99,11 +111,14 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
       return problems.length > 1 ? `[${problems.join(', ')}]` : problems[0] ?? '';
     };
 
-    const server = await startServer({
-      address: config.listenAddress ?? config.nodeIp, port: config.port, serving: config.serving ?? await selfMadeServing(config), clientCa: config.clientCa,
-      nodeIp: config.nodeIp, runtime, pods: () => podInformer.list(), healthy: () => (runtime.isUp() ? '' : 'container runtime is down'),
+    const served: ServedNode = {
+      nodeIp: config.nodeIp, runtime, pods: () => podInformer.list(), pod: (namespace, name) => podInformer.get(namespace, name),
+      healthy: () => (runtime.isUp() ? '' : 'container runtime is down'),
       debug: () => podSource?.workers().map((worker) => ({ pod: `${worker.pod.metadata.namespace}/${worker.pod.metadata.name}`, uid: worker.uid, stage: worker.stage, lastError: worker.lastError() })) ?? [],
-      upgrade: streamHandlers(stop), log,
+    };
+    const server = shared?.serve(served) ?? await startServer({
+      address: config.listenAddress ?? config.nodeIp, port: config.port, serving: config.serving ?? await selfMadeServing(config), clientCa: config.clientCa,
+      nodes: new Set([served]), upgrade: streamHandlers(stop), log,
     });
     group.start('kubelet API', async (inner) => {
       await new Promise<void>((resolve) => {
@@ -122,7 +137,7 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     if (missing.length > 0) recorder.event(nodeSubject(node), 'Warning', 'MissingCapabilities', missingCapabilitiesMessage(missing));
     group.start('node status', (inner) => reporter.run(inner));
     group.start('node lease', (inner) => runNodeLease(client, config, node, log, inner));
-    for (const informer of [podInformer, serviceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (inner) => informer.run(inner));
+    for (const informer of shared ? [] : [podInformer, serviceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (inner) => informer.run(inner));
 
     const probes = createProbes({ runtime, recorder, nodeIp: config.nodeIp, changed: (uid) => podSource?.wake(uid) }, stop);
     const context: KubeletContext = {
@@ -200,7 +215,7 @@ export async function run(config: KubeletConfig, signal: AbortSignal, onReady?: 
     await group.wait().catch(() => undefined);
     if (!signal.aborted) throw error;
   } finally {
-    client.close();
+    if (!shared) client.close();
   }
 }
 

@@ -35,17 +35,23 @@ export class HttpError extends Error {
   }
 }
 
+/** What the API tells of a node. */
+export interface ServedNode {
+  nodeIp: string;
+  runtime: Runtime;
+  pods: () => Pod[];
+  pod: (namespace: string, name: string) => Pod | undefined;
+  healthy: () => string;
+  /** For /debug/pods: one line of state a worker. */
+  debug: () => readonly unknown[];
+}
 export interface ServerOptions {
   address: string;
   port: number;
   serving: { cert: string; key: string };
   clientCa: string | undefined;
-  nodeIp: string;
-  runtime: Runtime;
-  pods: () => Pod[];
-  healthy: () => string;
-  /** For /debug/pods: one line of state a worker. */
-  debug: () => unknown;
+  /** One, but for hollow nodes, which share a server; may change while it serves. */
+  nodes: ReadonlySet<ServedNode>;
   upgrade: Partial<Record<StreamVerb, UpgradeHandler>>;
   log: Logger;
 }
@@ -105,20 +111,26 @@ export async function startServer(options: ServerOptions): Promise<KubeletServer
   };
 }
 
-function findPod(options: ServerOptions, namespace: string, name: string): Pod {
-  const pod = options.pods().find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
-  if (!pod) throw new HttpError(404, `pod does not exist`);
-  return pod;
+function findPod({ nodes }: ServerOptions, namespace: string, name: string): { pod: Pod; node: ServedNode } | undefined {
+  for (const node of nodes) {
+    const pod = node.pod(namespace, name);
+    if (pod) return { pod, node };
+  }
+  return undefined;
 }
 function streamTarget(options: ServerOptions, namespace: string, name: string, container: string | undefined): StreamTarget {
-  const pod = findPod(options, namespace, name);
-  const running = options.runtime.podStatus(pod.metadata.uid ?? '');
+  const found = findPod(options, namespace, name);
+  if (!found) throw new HttpError(404, 'pod does not exist');
+  const { pod, node: { runtime, nodeIp } } = found;
+  const running = runtime.podStatus(pod.metadata.uid ?? '');
   const sandbox = running?.sandboxes.find((candidate) => candidate.running);
   const instance = container === undefined ? undefined : running?.containers.find((candidate) => candidate.name === container && candidate.state === 'running');
   if (container !== undefined && !instance) throw new HttpError(404, `container not found ("${container}")`);
   if (!sandbox) throw new HttpError(404, `pod not found ("${name}_${namespace}")`);
-  return { runtime: options.runtime, pod, containerId: instance?.id, podIp: sandbox.hostNetwork ? options.nodeIp : sandbox.ip, sandboxPid: sandbox.pid };
+  return { runtime, pod, containerId: instance?.id, podIp: sandbox.hostNetwork ? nodeIp : sandbox.ip, sandboxPid: sandbox.pid };
 }
+
+const ofAll = <T>({ nodes }: ServerOptions, read: (node: ServedNode) => readonly T[]): T[] => [...nodes].flatMap(read);
 
 async function route(options: ServerOptions, url: URL, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
   const parts = url.pathname.split('/').filter(Boolean).map(decodeURIComponent);
@@ -129,19 +141,19 @@ async function route(options: ServerOptions, url: URL, request: IncomingMessage,
     response.end(body);
   };
   if (first === 'healthz') {
-    const problem = options.healthy();
-    if (problem !== '') throw new HttpError(500, problem);
+    const [problem] = ofAll(options, (node) => [node.healthy()].filter(Boolean));
+    if (problem !== undefined) throw new HttpError(500, problem);
     return send('text/plain; charset=utf-8', 'ok');
   }
-  if (first === 'pods') return send('application/json', JSON.stringify({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: options.pods() }));
-  if (first === 'debug' && parts[1] === 'pods') return send('application/json', JSON.stringify(options.debug(), null, 1));
+  if (first === 'pods') return send('application/json', JSON.stringify({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: ofAll(options, (node) => node.pods()) }));
+  if (first === 'debug' && parts[1] === 'pods') return send('application/json', JSON.stringify(ofAll(options, (node) => node.debug()), null, 1));
   if (first === 'metrics') return send('text/plain; version=0.0.4; charset=utf-8', metrics(options));
   if (first === 'containerLogs' && parts.length === 4) return containerLogs(options, parts[1] ?? '', parts[2] ?? '', parts[3] ?? '', url.searchParams, response, signal);
   throw new HttpError(404, '404 page not found');
 }
 
 function metrics(options: ServerOptions): string {
-  const all = options.runtime.listPods();
+  const all = ofAll(options, ({ runtime }) => runtime.listPods());
   const counts = new Map<string, number>();
   for (const pod of all) for (const { state } of pod.containers) counts.set(state, (counts.get(state) ?? 0) + 1);
   return [
@@ -168,8 +180,9 @@ export function logsRefusal(podName: string, container: string, status: Containe
 }
 
 async function containerLogs(options: ServerOptions, namespace: string, name: string, container: string, query: URLSearchParams, response: ServerResponse, signal: AbortSignal): Promise<void> {
-  const pod = options.pods().find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
-  if (!pod) throw new HttpError(404, `pod "${name}" does not exist`);
+  const found = findPod(options, namespace, name);
+  if (!found) throw new HttpError(404, `pod "${name}" does not exist`);
+  const { pod, node: { runtime } } = found;
   const whole = (key: string): number | undefined => {
     const text = query.get(key);
     if (text === null || text === '') return undefined;
@@ -188,7 +201,7 @@ async function containerLogs(options: ServerOptions, namespace: string, name: st
 
   const known = [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? [], ...pod.spec?.ephemeralContainers ?? []].some((candidate) => candidate.name === container);
   if (!known) throw new HttpError(404, `container "${container}" not found in pod "${name}"`);
-  const instances = (options.runtime.podStatus(pod.metadata.uid ?? '')?.containers ?? []).filter((candidate) => candidate.name === container);
+  const instances = (runtime.podStatus(pod.metadata.uid ?? '')?.containers ?? []).filter((candidate) => candidate.name === container);
   const status = [...pod.status?.containerStatuses ?? [], ...pod.status?.initContainerStatuses ?? [], ...pod.status?.ephemeralContainerStatuses ?? []].find((candidate) => candidate.name === container);
   // The runtime knows first; the API's status serves for the words of a refusal.
   const usable = instances.filter(({ state }) => state !== 'created');
@@ -198,7 +211,7 @@ async function containerLogs(options: ServerOptions, namespace: string, name: st
   response.writeHead(200, { 'content-type': 'text/plain' });
   if (flag('follow')) response.flushHeaders();
   let left = limitBytes ?? Infinity;
-  const lines = options.runtime.logs(instance.id, {
+  const lines = runtime.logs(instance.id, {
     follow: flag('follow') && !previous, timestamps: flag('timestamps'), stdout: stream !== 'Stderr', stderr: stream !== 'Stdout',
     ...(tailLines === undefined ? {} : { tailLines }), ...(sinceMs === undefined ? {} : { sinceMs }),
   }, signal);
