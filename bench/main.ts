@@ -10,7 +10,7 @@ import { apiserverOnly, startServer } from './server.ts';
 import type { OwnServer } from './server.ts';
 import { Table } from './table.ts';
 
-const groups = ['start', 'requests', 'scheduling', 'containers'] as const;
+const groups = ['start', 'requests', 'scheduling', 'workloads', 'fleet', 'containers'] as const;
 
 const flags = {
   'rows': { kind: 'string', default: groups.join(','), placeholder: 'NAME,…', help: `What to measure: ${groups.join(', ')}. Servers of others take part in requests only.` },
@@ -67,6 +67,8 @@ async function main(): Promise<void> {
     }
   }
   if (rows.has('scheduling') && own) await (await import('./scheduling.ts')).measureScheduling(table);
+  if (rows.has('workloads') && own) await (await import('./scale.ts')).measureWorkloads(table);
+  if (rows.has('fleet') && own) await (await import('./scale.ts')).measureFleet(table);
   if (rows.has('containers') && own) {
     const missing = await (await import('./containers.ts')).measureContainers(table);
     if (missing !== undefined) notes.push(`rows with containers left out: ${missing}`);

@@ -59,7 +59,7 @@ export function createClient(config: ClientConfig, { agent, watchAgent }: Connec
   const transport = secure ? https : plain;
   const prefix = base.pathname.replace(/\/+$/, '');
   const userAgent = config.userAgent ?? 'proa';
-  const as = config.impersonate && { 'impersonate-user': config.impersonate.user, 'impersonate-group': config.impersonate.groups };
+  const as = config.impersonate && { 'impersonate-user': config.impersonate.user, 'impersonate-group': [...config.impersonate.groups] };
   const target = { protocol: base.protocol, hostname: base.hostname.replace(/^\[|\]$/g, ''), port: base.port || (secure ? 443 : 80) };
 
   async function authorization(signal: AbortSignal): Promise<string | undefined> {
