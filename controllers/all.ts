@@ -79,3 +79,19 @@ export const controllers: Readonly<Record<string, CreateController>> = {
 
 /** Run only when they are named: nodes join without bootstrap tokens here. */
 export const offByDefault: readonly string[] = ['bootstrap-signer-controller', 'token-cleaner-controller'];
+
+/** Names of before, as `--controllers` still takes them upstream. */
+export const aliases: Readonly<Record<string, string>> = {
+  'serviceaccount-token': 'serviceaccount-token-controller', 'endpoint': 'endpoints-controller', 'endpointslice': 'endpointslice-controller',
+  'endpointslicemirroring': 'endpointslice-mirroring-controller', 'replicationcontroller': 'replicationcontroller-controller', 'podgc': 'pod-garbage-collector-controller',
+  'resourcequota': 'resourcequota-controller', 'namespace': 'namespace-controller', 'serviceaccount': 'serviceaccount-controller',
+  'garbagecollector': 'garbage-collector-controller', 'daemonset': 'daemonset-controller', 'job': 'job-controller', 'cronjob': 'cronjob-controller',
+  'deployment': 'deployment-controller', 'replicaset': 'replicaset-controller', 'horizontalpodautoscaling': 'horizontal-pod-autoscaler-controller',
+  'disruption': 'disruption-controller', 'statefulset': 'statefulset-controller', 'csrsigning': 'certificatesigningrequest-signing-controller',
+  'csrapproving': 'certificatesigningrequest-approving-controller', 'csrcleaner': 'certificatesigningrequest-cleaner-controller', 'ttl': 'ttl-controller',
+  'bootstrapsigner': 'bootstrap-signer-controller', 'tokencleaner': 'token-cleaner-controller', 'nodeipam': 'node-ipam-controller',
+  'nodelifecycle': 'node-lifecycle-controller', 'ttl-after-finished': 'ttl-after-finished-controller', 'pvc-protection': 'persistentvolumeclaim-protection-controller',
+  'pv-protection': 'persistentvolume-protection-controller', 'clusterrole-aggregation': 'clusterrole-aggregation-controller',
+  'root-ca-cert-publisher': 'root-ca-certificate-publisher-controller', 'persistentvolume-binder': 'persistentvolume-binder-controller',
+  'persistentvolume-expander': 'persistentvolume-expander-controller', 'ephemeral-volume': 'ephemeral-volume-controller',
+};

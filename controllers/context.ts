@@ -5,11 +5,13 @@ import { serviceAccounts } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder, Informers, Resource } from '#machinery/client/types.ts';
 import { isAlreadyExists, isNotFound } from '#machinery/api/status.ts';
 import type { ControllersConfig } from './config.ts';
+import type { ControllersMetrics } from './metrics.ts';
 
 export interface ControllerContext {
   readonly config: ControllersConfig;
   /** Fed by system:kube-controller-manager. */
   readonly informers: Informers;
+  readonly metrics: ControllersMetrics;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** The client of service account kube-system/{account}. */
@@ -86,10 +88,10 @@ export function createTokenSource(own: Client, account: string, now: () => numbe
 }
 
 /** `close` drops the connections of all accounts. */
-export function createContext(config: ControllersConfig, own: Client, informers: Informers, signal: AbortSignal): ControllerContext & { close: () => void } {
+export function createContext(config: ControllersConfig, own: Client, informers: Informers, metrics: ControllersMetrics, signal: AbortSignal): ControllerContext & { close: () => void } {
   const { clientFor, close } = createIdentities(config, own);
   return {
-    config, informers, clientFor, close, now: Date.now,
+    config, informers, metrics, clientFor, close, now: Date.now,
     recorderFor: (component, account) => createRecorder({ client: clientFor(account), component }, signal),
   };
 }

@@ -1,10 +1,15 @@
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { UsageError, parseFlags } from '#machinery/base/flags.ts';
 import { notFound } from '#machinery/api/status.ts';
 import type { Client } from '#machinery/client/types.ts';
 import { controllers, offByDefault } from './all.ts';
 import { aggregatedRules } from './clusterrole-aggregation/controller.ts';
-import { configOf, flags } from './config.ts';
+import { configOf, defaultConfig, flags } from './config.ts';
+import type { ControllersConfig } from './config.ts';
+import { configz } from './configz.ts';
 import { createTokenSource } from './context.ts';
 import { discover, resourceOfKind } from './discovery.ts';
 import { chosen } from './main.ts';
@@ -20,6 +25,11 @@ describe('chosen()', () => {
     expect(chosen(['*', '-namespace-controller'])).not.to.include('namespace-controller');
     expect(chosen(['namespace-controller'])).to.deep.equal(['namespace-controller']);
   });
+  it('takes the short names of before', () => {
+    expect(chosen(['deployment'])).to.deep.equal(['deployment-controller']);
+    expect(chosen(['*', '-podgc'])).not.to.include('pod-garbage-collector-controller');
+  });
+  it('leaves out what is named both ways', () => expect(chosen(['job-controller', '-job-controller'])).to.deep.equal([]));
   it('refuses a name that is not there', () => expect(() => chosen(['*', 'job-controller2'])).to.throw(UsageError, /job-controller2/));
 });
 
@@ -27,6 +37,49 @@ it('configOf() needs --kubeconfig', async () => {
   let message = '';
   await configOf(parseFlags(flags, [])).catch((error: Error) => (message = error.message));
   expect(message).to.match(/--kubeconfig is needed/);
+});
+
+describe('flags', () => {
+  async function read(...args: string[]): Promise<ControllersConfig> {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'controllers-flags-'));
+    const path = join(folder.path, 'kubeconfig');
+    await writeFile(path, JSON.stringify({ 'apiVersion': 'v1', 'kind': 'Config', 'clusters': [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }], 'users': [{ name: 'u', user: { token: 't' } }], 'contexts': [{ name: 'x', context: { cluster: 'c', user: 'u' } }], 'current-context': 'x' }));
+    return await configOf(parseFlags(flags, ['--kubeconfig', path, ...args]));
+  }
+  it('are upstream defaults when none is given', async () => {
+    const { client, serving, ...rest } = await read();
+    expect(client.server).to.equal('https://127.0.0.1:1');
+    expect(serving).to.deep.include({ address: '127.0.0.1', port: 10_257, certificate: undefined });
+    const { serving: _, ...defaults } = defaultConfig;
+    expect(rest).to.deep.equal({ ...defaults, allocateNodeCidrs: false }); // a whole cluster does, one component alone is told to
+  });
+  it('spell durations as upstream', async () => {
+    const config = await read('--leader-elect-lease-duration=3s', '--leader-elect-renew-deadline=2s', '--leader-elect-retry-period=500ms', '--node-monitor-grace-period=1m30s', '--horizontal-pod-autoscaler-sync-period=250ms', '--secure-port=0', '--master=https://127.0.0.2:2');
+    expect(config).to.deep.include({ leaderElectLeaseDurationMs: 3000, leaderElectRenewDeadlineMs: 2000, leaderElectRetryPeriodMs: 500, nodeMonitorGracePeriodMs: 90_000, serving: undefined });
+    expect(config.horizontalPodAutoscaler.syncPeriodMs).to.equal(250);
+    expect(config.client.server).to.equal('https://127.0.0.2:2');
+  });
+  const refused: [args: string[], message: RegExp][] = [
+    [['--node-monitor-period=5'], /--node-monitor-period takes a duration such as 15s, not "5"/],
+    [['--leader-elect-lease-duration=5s'], /LeaseDuration must be greater than RenewDeadline/],
+    [['--node-eviction-rate=often'], /--node-eviction-rate takes a number/],
+    [['--horizontal-pod-autoscaler-tolerance=-1'], /--horizontal-pod-autoscaler-tolerance takes a number of 0 or more/],
+    [['--tls-cert-file=/dev/null'], /come together/],
+    [['--node-monitor-period-ms=5'], /unknown flag/],
+  ];
+  for (const [args, message] of refused) {
+    it(`refuse ${args.join(' ')}`, async () => {
+      let error: unknown;
+      await read(...args).catch((cause: unknown) => (error = cause));
+      expect(error).to.be.instanceOf(UsageError);
+      expect((error as Error).message).to.match(message);
+    });
+  }
+  it('show as upstream does on /configz', async () => {
+    const { 'kubecontrollermanager.config.k8s.io': shown } = configz(await read('--concurrent-job-syncs=7')) as Record<string, Record<string, Record<string, unknown>>>;
+    expect(shown).to.deep.include({ JobController: { ConcurrentJobSyncs: 7 }, CSRSigningController: { ClusterSigningDuration: '8760h0m0s' }, ResourceQuotaController: { ResourceQuotaSyncPeriod: '5m0s', ConcurrentResourceQuotaSyncs: 5 } });
+    expect(shown?.Generic?.LeaderElection).to.include({ leaseDuration: '15s', resourceName: 'kube-controller-manager' });
+  });
 });
 
 describe('createTokenSource()', () => {

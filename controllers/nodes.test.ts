@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import type { Lease, Node, Pod, Taint, Toleration } from '#machinery/api/object.ts';
 import { nextFree, parseRange } from './node-ipam/reconcile.ts';
+import { defaultConfig } from './config.ts';
 import { evictionIntervalMs, executionTaints, observe, schedulingTaints, silentConditions } from './node-lifecycle/reconcile.ts';
 import { outOfService, surplus, unscheduledTerminating } from './podgc/reconcile.ts';
 import { stayMs } from './taint-eviction/reconcile.ts';
@@ -52,7 +53,8 @@ it('silentConditions() says Unknown once', () => {
   expect(silentConditions({ ...node({}), status: { conditions: silent } }, now)).to.equal(undefined);
 });
 it('evictionIntervalMs() slows down when most of a zone is down', () => {
-  expect([evictionIntervalMs(9, 1), evictionIntervalMs(1, 2), evictionIntervalMs(2, 8), evictionIntervalMs(20, 40), evictionIntervalMs(0, 9)]).to.deep.equal([10_000, 10_000, Infinity, 100_000, 10_000]);
+  const interval = (ready: number, down: number): number => evictionIntervalMs(ready, down, defaultConfig.nodeEviction);
+  expect([interval(9, 1), interval(1, 2), interval(2, 8), interval(20, 40), interval(0, 9)]).to.deep.equal([10_000, 10_000, Infinity, 100_000, 10_000]);
 });
 
 describe('stayMs()', () => {

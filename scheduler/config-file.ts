@@ -1,5 +1,6 @@
 // A KubeSchedulerConfiguration file (kubescheduler.config.k8s.io/v1) as settings of this scheduler. What is not built is refused by
 // name, not ignored.
+import { leaseProblems } from '#machinery/client/lease.ts';
 import { Section } from './config-section.ts';
 import { readArgs, takesArgs, type PluginArgs } from './plugin-args.ts';
 import { defaultProfile, extensionPoints, problemsOf, type PluginSet, type ProfileConfig } from './profile.ts';
@@ -67,17 +68,6 @@ function leaderElection(section: Section) {
   }
   section.done();
   return read;
-}
-
-/** What is wrong with the times of a lease (component-base's ValidateLeaderElectionConfiguration). */
-export function leaseProblems({ leaseDurationMs, renewDeadlineMs, retryPeriodMs }: Pick<FileConfig, 'leaseDurationMs' | 'renewDeadlineMs' | 'retryPeriodMs'>): string[] {
-  const problems: string[] = [];
-  if (leaseDurationMs <= 0) problems.push('leaseDuration must be greater than zero');
-  if (renewDeadlineMs <= 0) problems.push('renewDeadline must be greater than zero');
-  if (retryPeriodMs <= 0) problems.push('retryPeriod must be greater than zero');
-  if (leaseDurationMs <= renewDeadlineMs) problems.push('LeaseDuration must be greater than RenewDeadline');
-  if (renewDeadlineMs <= retryPeriodMs) problems.push('RenewDeadline must be greater than RetryPeriod');
-  return problems;
 }
 
 function clientConnection(section: Section): string {

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { ClientConfig } from '#machinery/client/types.ts';
 import { durationMs, UsageError, parseFlags, type FlagTable, type FlagValues } from '#machinery/base/flags.ts';
 import { servingFlags, servingOf, type ServingConfig } from '#machinery/serving/flags.ts';
-import { leaseProblems, readConfiguration, type FileConfig } from './config-file.ts';
+import { leaseProblems } from '#machinery/client/lease.ts';
+import { readConfiguration, type FileConfig } from './config-file.ts';
 import { defaultProfile } from './profile.ts';
 
 export interface SchedulerConfig extends Omit<FileConfig, 'kubeconfig'> {

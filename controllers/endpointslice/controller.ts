@@ -14,7 +14,7 @@ import { managedBy, managedByLabel, planSlices, serviceNameLabel } from './recon
 /** Longest wait for our own writes to come back through the informer. */
 const staleMs = 5_000;
 
-export function createEndpointSliceController({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
+export function createEndpointSliceController({ informers, clientFor, recorderFor, config, metrics, now }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'endpoint_slice', baseMs: 1000 });
   const known = { services: informers.for(services), pods: informers.for(pods), nodes: informers.for(nodes), slices: informers.for(endpointSlices) };
   const client = clientFor('endpointslice-controller');
@@ -65,7 +65,10 @@ export function createEndpointSliceController({ informers, clientFor, recorderFo
     }
     if (!isSelecting(service)) return;
     const waiting = [...(unseen.get(key)?.values() ?? [])].filter(({ at }) => now() - at < staleMs);
-    if (waiting.length > 0) return { requeueAfterMs: 100 };
+    if (waiting.length > 0) {
+      metrics.sliceSyncs.with('stale').add();
+      return { requeueAfterMs: 100 };
+    }
     unseen.delete(key);
 
     const selected = podsOf(service, known.pods);
@@ -80,16 +83,25 @@ export function createEndpointSliceController({ informers, clientFor, recorderFo
     };
     try {
       if (service.metadata.deletionTimestamp === undefined) {
-        for (const slice of plan.create) wrote(key, await client.create(endpointSlices, namespace, stamped(slice), signal));
+        for (const slice of plan.create) {
+          wrote(key, await client.create(endpointSlices, namespace, stamped(slice), signal));
+          metrics.sliceChanges.with('create').add();
+        }
       }
-      for (const slice of plan.update) wrote(key, await client.update(endpointSlices, namespace, slice.metadata.name ?? '', stamped(slice), signal));
+      for (const slice of plan.update) {
+        wrote(key, await client.update(endpointSlices, namespace, slice.metadata.name ?? '', stamped(slice), signal));
+        metrics.sliceChanges.with('update').add();
+      }
       for (const slice of plan.delete) {
         await client.delete(endpointSlices, namespace, slice.metadata.name ?? '', {}, signal).catch((error: unknown) => {
           if (!isNotFound(error)) throw error;
         });
+        metrics.sliceChanges.with('delete').add();
       }
+      metrics.sliceSyncs.with('success').add();
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
+      metrics.sliceSyncs.with('error').add();
       if (!signal.aborted) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', `Error updating Endpoint Slices for Service ${namespace}/${name}: ${error instanceof Error ? error.message : String(error)}`);
       throw error;
     }

@@ -26,7 +26,7 @@ export function claimFor(pod: Pod, volume: PodVolume): PersistentVolumeClaim {
   };
 }
 
-export function createEphemeralVolumeController({ informers, clientFor, recorderFor }: ControllerContext): Controller {
+export function createEphemeralVolumeController({ informers, clientFor, recorderFor, metrics }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'ephemeral_volume' });
   const account = 'ephemeral-volume-controller';
   const client = clientFor(account);
@@ -49,10 +49,12 @@ export function createEphemeralVolumeController({ informers, clientFor, recorder
     const name = wanted.metadata.name ?? '';
     let found = claims.get(namespace, name);
     if (!found) {
+      metrics.ephemeralCreations.add();
       try {
         await client.create(persistentVolumeClaims, namespace, wanted, signal);
         return;
       } catch (error) {
+        metrics.ephemeralFailures.add();
         if (!isAlreadyExists(error)) throw new Error(`create PVC ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
         found = await client.get(persistentVolumeClaims, namespace, name, signal);
       }

@@ -16,7 +16,7 @@ import type { Health } from './reconcile.ts';
 
 const log = createLogger('node-lifecycle');
 
-export function createNodeLifecycleController({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
+export function createNodeLifecycleController({ informers, clientFor, recorderFor, config, metrics, now }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'node_lifecycle_controller' });
   const all = informers.for(nodes);
   const allPods = informers.for(pods);
@@ -100,12 +100,18 @@ export function createNodeLifecycleController({ informers, clientFor, recorderFo
     }
     const allDown = [...zones.values()].every(({ ready }) => ready === 0);
     for (const [zone, { ready, down }] of zones) {
+      metrics.zoneSize.with(zone).value = ready + down.length;
+      metrics.zoneHealth.with(zone).value = ready + down.length === 0 ? 100 : (ready * 100) / (ready + down.length);
+      metrics.zoneDown.with(zone).value = down.length;
       for (const node of down) {
         const taints = executionTaints(node, !allDown, now());
         if (sameValue(taints, node.spec?.taints)) continue;
         const isNew = taints.length > (node.spec?.taints ?? []).length;
-        if (isNew && now() - (lastTainted.get(zone) ?? -Infinity) < evictionIntervalMs(ready, down.length)) continue;
-        if (isNew) lastTainted.set(zone, now());
+        if (isNew && now() - (lastTainted.get(zone) ?? -Infinity) < evictionIntervalMs(ready, down.length, config.nodeEviction)) continue;
+        if (isNew) {
+          lastTainted.set(zone, now());
+          metrics.nodeEvictions.with(zone).add();
+        }
         await setTaints(node, taints, signal).catch((error: unknown) => {
           if (!isNotFound(error) && !isConflict(error)) throw error; // the next round sees the newer node
         });

@@ -1,6 +1,7 @@
 // Health of nodes and the taints that follow from it, without I/O. Upstream: pkg/controller/nodelifecycle.
 import { rfc3339 } from '#machinery/base/clock.ts';
 import type { Lease, Node, NodeCondition, Taint } from '#machinery/api/object.ts';
+import type { ControllersConfig } from '../config.ts';
 import { sameValue } from '../pods.ts';
 
 export const notReady = 'node.kubernetes.io/not-ready';
@@ -84,8 +85,8 @@ export function zoneOf(node: Node): string {
  * Milliseconds between two nodes of a zone that get a NoExecute taint; Infinity: none. Where very many are down at once, the
  * fault is likelier between them and us.
  */
-export function evictionIntervalMs(ready: number, down: number): number {
-  const isPartial = down > 2 && down / (ready + down) >= 0.55 && ready > 0;
-  if (!isPartial) return 10_000;
-  return ready + down > 50 ? 100_000 : Infinity;
+export function evictionIntervalMs(ready: number, down: number, { rate, secondaryRate, largeClusterSize, unhealthyZoneShare }: ControllersConfig['nodeEviction']): number {
+  const isPartial = down > 2 && down / (ready + down) >= unhealthyZoneShare && ready > 0;
+  if (!isPartial) return 1000 / rate;
+  return ready + down > largeClusterSize ? 1000 / secondaryRate : Infinity;
 }

@@ -3,6 +3,7 @@ import { conflict } from '#machinery/api/status.ts';
 import type { HorizontalPodAutoscaler, Pod } from '#machinery/api/object.ts';
 import type { Change, Client, Informer, Informers, Resource } from '#machinery/client/types.ts';
 import { defaultConfig } from '../config.ts';
+import { ControllersMetrics } from '../metrics.ts';
 import type { ControllerContext } from '../context.ts';
 import { eventually } from '#machinery/base/abort.ts';
 import { createHorizontalPodAutoscaler } from './controller.ts';
@@ -52,7 +53,7 @@ async function look({ cpu, replicas, selector = 'app=a', spec = {}, failures = 0
   }) as unknown as Informer<unknown>; // asked for no more
   const informers = { for: ({ resource }: Resource<unknown>) => (resource === 'pods' ? fake((cpu ?? ['']).map((_, index) => pod(`p${index}`))) : fake([autoscaler])) } as unknown as Informers;
   const context: ControllerContext = {
-    config: { ...defaultConfig, client: { server: '' } }, informers, now: () => now, clientFor: () => client,
+    config: { ...defaultConfig, client: { server: '' } }, informers, metrics: new ControllersMetrics(), now: () => now, clientFor: () => client,
     recorderFor: () => ({ event: (_about, type, reason, message) => void seen.events.push(`${type} ${reason}: ${message}`) }),
   };
   const stop = new AbortController();

@@ -31,9 +31,16 @@ interface Proposed { replicas: number; name: string; status: MetricStatus }
 const account = 'horizontal-pod-autoscaler';
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 /** Already told by an event and a condition: the next look comes with the period, not with back-off. */
-class Told extends Error {}
+class Told extends Error {
+  /** What to mend: the object, or what it asked of others. */
+  readonly blames: 'spec' | 'internal';
+  constructor(blames: 'spec' | 'internal' = 'internal') {
+    super();
+    this.blames = blames;
+  }
+}
 
-export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
+export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFor, config, metrics: counts, now }: ControllerContext): Controller {
   const settings = config.horizontalPodAutoscaler;
   const queue = createWorkQueue({ name: 'horizontalpodautoscaler' });
   const autoscalers = informers.for(horizontalPodAutoscalers);
@@ -58,10 +65,17 @@ export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFo
     const autoscaler = autoscalers.get(namespace, name);
     if (!autoscaler?.spec || autoscaler.metadata.deletionTimestamp !== undefined) return;
     const status: Status = { desiredReplicas: 0, ...autoscaler.status, conditions: [...(autoscaler.status?.conditions ?? [])] };
+    const startedAt = performance.now();
+    let failure: 'none' | 'spec' | 'internal' = 'none';
     try {
       await scale(autoscaler, autoscaler.spec, status, key, signal);
     } catch (error) {
       if (!(error instanceof Told)) throw error;
+      failure = error.blames;
+    } finally {
+      const action = failure !== 'none' || status.desiredReplicas === status.currentReplicas ? 'none' : (status.desiredReplicas ?? 0) > (status.currentReplicas ?? 0) ? 'scale_up' : 'scale_down';
+      counts.autoscaling.with(action, failure).add();
+      counts.autoscalingSeconds.with(action, failure).observe((performance.now() - startedAt) / 1000);
     }
     if (!sameValue(status, autoscaler.status)) await writeStatus(autoscaler, status, signal);
     return { requeueAfterMs: settings.syncPeriodMs };
@@ -166,7 +180,7 @@ export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFo
       set(status, 'ScalingActive', false, reason, message);
       delete status.currentMetrics;
       recorder.event(autoscaler, 'Warning', 'FailedComputeMetricsReplicas', event);
-      throw new Told();
+      throw new Told('spec');
     };
     const text = shown?.selector ?? '';
     if (text === '') return inactive('SelectorRequired', 'InvalidSelector', 'selector is required', "the HPA target's scale is missing a selector");

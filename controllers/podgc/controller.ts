@@ -12,26 +12,29 @@ const periodMs = 20_000;
 /** A node must be gone this long: its pods may be listed before it is. */
 const quarantineMs = 40_000;
 
-export function createPodGarbageCollector({ informers, clientFor, config, now }: ControllerContext): Controller {
+export function createPodGarbageCollector({ informers, clientFor, config, metrics, now }: ControllerContext): Controller {
   const allPods = informers.for(pods);
   const allNodes = informers.for(nodes);
   const client = clientFor('pod-garbage-collector');
   const missing = new Map<string, number>();
 
-  async function remove(pod: Pod, signal: AbortSignal, condition?: object): Promise<void> {
+  async function remove(pod: Pod, reason: 'terminated' | 'out-of-service' | 'orphaned' | 'unscheduled', signal: AbortSignal, condition?: object): Promise<void> {
     const { namespace = '', name = '', uid } = pod.metadata;
+    metrics.collectedPods.with(namespace, reason).add();
     try {
       if (needsFailing(pod)) await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status: { phase: 'Failed', ...(condition ? { conditions: [condition] } : {}) } }, signal, { subresource: 'status' });
       await client.delete(pods, namespace, name, { gracePeriodSeconds: 0, preconditions: { uid } }, signal);
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      if (isNotFound(error)) return;
+      metrics.uncollectedPods.with(namespace, reason).add();
+      throw error;
     }
   }
 
   async function collect(signal: AbortSignal): Promise<void> {
     const list = allPods.list();
-    for (const pod of surplus(list, config.terminatedPodGcThreshold)) await remove(pod, signal);
-    for (const pod of outOfService(list, (name) => allNodes.get('', name))) await remove(pod, signal);
+    for (const pod of surplus(list, config.terminatedPodGcThreshold)) await remove(pod, 'terminated', signal);
+    for (const pod of outOfService(list, (name) => allNodes.get('', name))) await remove(pod, 'out-of-service', signal);
     const named = new Set(list.map((pod) => pod.spec?.nodeName ?? '').filter(Boolean));
     for (const name of missing.keys()) if (!named.has(name) || allNodes.get('', name)) missing.delete(name);
     for (const name of named) {
@@ -40,9 +43,9 @@ export function createPodGarbageCollector({ informers, clientFor, config, now }:
       missing.set(name, since);
       if (now() - since < quarantineMs || (await exists(name, signal))) continue;
       const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByPodGC', message: 'PodGC: node no longer exists', lastTransitionTime: rfc3339(now()) };
-      for (const pod of list) if (pod.spec?.nodeName === name) await remove(pod, signal, condition);
+      for (const pod of list) if (pod.spec?.nodeName === name) await remove(pod, 'orphaned', signal, condition);
     }
-    for (const pod of unscheduledTerminating(list)) await remove(pod, signal);
+    for (const pod of unscheduledTerminating(list)) await remove(pod, 'unscheduled', signal);
   }
   async function exists(name: string, signal: AbortSignal): Promise<boolean> {
     try {

@@ -10,7 +10,7 @@ import type { Controller, ControllerContext } from '../context.ts';
 import { isTerminal, sameValue } from '../pods.ts';
 import { stayMs } from './reconcile.ts';
 
-export function createTaintEvictionController({ informers, clientFor, recorderFor, now }: ControllerContext): Controller {
+export function createTaintEvictionController({ informers, clientFor, recorderFor, metrics, now }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'noexec_taint_pod' });
   const allNodes = informers.for(nodes);
   const allPods = informers.for(pods);
@@ -49,6 +49,8 @@ export function createTaintEvictionController({ informers, clientFor, recorderFo
     try {
       await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status: { conditions: [condition] } }, signal, { subresource: 'status' });
       await client.delete(pods, namespace, name, { preconditions: { uid } }, signal);
+      metrics.taintDeletions.add();
+      metrics.taintDeletionSeconds.observe(Math.max(0, now() - start - ms) / 1000);
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }

@@ -9,7 +9,7 @@ import type { Controller, ControllerContext } from '../context.ts';
 import { finishedCondition } from '../jobs.ts';
 import { expiresInMs } from './reconcile.ts';
 
-export function createTtlAfterFinishedController({ config, informers, clientFor, now }: ControllerContext): Controller {
+export function createTtlAfterFinishedController({ config, informers, clientFor, metrics, now }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'ttl_jobs_to_delete' });
   const allJobs = informers.for(jobs);
   const client = clientFor('ttl-after-finished-controller');
@@ -30,6 +30,7 @@ export function createTtlAfterFinishedController({ config, informers, clientFor,
       if (left === undefined) return;
       if (left > 0) return { requeueAfterMs: left };
       await client.delete(jobs, namespace, name, { propagationPolicy: 'Foreground', preconditions: { uid: fresh.metadata.uid ?? '' } }, signal);
+      metrics.expiredJobSeconds.observe(-left / 1000);
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }

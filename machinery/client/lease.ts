@@ -26,6 +26,17 @@ export interface ElectionOptions {
   clock?: Clock;
 }
 
+/** What is wrong with these times (component-base's ValidateLeaderElectionConfiguration). */
+export function leaseProblems({ leaseDurationMs, renewDeadlineMs, retryPeriodMs }: Required<Pick<ElectionOptions, 'leaseDurationMs' | 'renewDeadlineMs' | 'retryPeriodMs'>>): string[] {
+  const problems: string[] = [];
+  if (leaseDurationMs <= 0) problems.push('leaseDuration must be greater than zero');
+  if (renewDeadlineMs <= 0) problems.push('renewDeadline must be greater than zero');
+  if (retryPeriodMs <= 0) problems.push('retryPeriod must be greater than zero');
+  if (leaseDurationMs <= renewDeadlineMs) problems.push('LeaseDuration must be greater than RenewDeadline');
+  if (renewDeadlineMs <= retryPeriodMs) problems.push('RenewDeadline must be greater than RetryPeriod');
+  return problems;
+}
+
 /** The lease was lost; the process must stop acting as the leader. */
 export class LeadershipLost extends Error {
   override name = 'LeadershipLost';
