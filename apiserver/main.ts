@@ -95,7 +95,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds, runtimeConfig: config.options?.runtimeConfig ?? {} }));
     const authenticator = createAuthenticator(deps);
     const authorizer = createAuthorizer(deps);
-    admission.push(...admissionPlugins(deps, authorizer));
+    admission.push(...admissionPlugins(deps, authorizer, registry));
     const customHandlers = new Map<string, CustomHandler>([
       ['componentstatuses', ({ name, context }) => componentStatus(storage, name, context.signal)],
       ...createReviewHandlers(config.serviceAccount, authenticator.tokens, authorizer),

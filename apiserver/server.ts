@@ -25,6 +25,7 @@ import { serveResource } from './handlers/api.ts';
 import type { ApiDeps } from './handlers/api.ts';
 import { negotiateOutput } from './handlers/negotiate.ts';
 import { respond, send } from './handlers/respond.ts';
+import { writeWarnings } from './handlers/warnings.ts';
 import type { Health } from './health.ts';
 import type { AccessMetrics } from './metrics/access.ts';
 import { processMetrics } from './metrics/process.ts';
@@ -287,10 +288,13 @@ function createChain(options: ServerOptions): Chain {
     } catch (error) {
       // What the handler makes of its end is nobody's business any more.
       if (timedOut) metrics.afterTimeout('error');
-      else if (!response.destroyed) await writeError(response, error, describe(), (status) => {
-        refused = !response.headersSent;
-        if (refused) auditRefusal(context, error, status);
-      });
+      else if (!response.destroyed) {
+        if (!response.headersSent) writeWarnings(response, context.warnings);
+        await writeError(response, error, describe(), (status) => {
+          refused = !response.headersSent;
+          if (refused) auditRefusal(context, error, status);
+        });
+      }
     } finally {
       leave?.();
       finish?.();

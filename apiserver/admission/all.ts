@@ -1,5 +1,6 @@
 // Every admission plugin in the order it runs (upstream's recommended order). To come: PodSecurity, DefaultIngressClass, certificate
-// plugins, policies and webhooks.
+// plugins.
+import type { Registry } from '#machinery/base/metrics.ts';
 import { createEscalationCheck } from '../auth/escalation.ts';
 import type { Rbac } from '../auth/rbac.ts';
 import type { ServerDeps } from '../backend.ts';
@@ -17,8 +18,11 @@ import { createRuntimeClassAdmission } from './runtime-class.ts';
 import { createServiceAccountAdmission } from './service-account.ts';
 import { storageObjectInUseProtection } from './storage-object-in-use-protection.ts';
 import { taintNodesByCondition } from './taint-nodes-by-condition.ts';
+import { createWebhookPlugins, lazyMetrics } from './webhooks/plugins.ts';
 
-export function admissionPlugins({ backend }: Pick<ServerDeps, 'backend'>, authorizer: Authorizer & { rbac: Rbac }): readonly AdmissionPlugin[] {
+export function admissionPlugins({ backend, signal }: Pick<ServerDeps, 'backend' | 'signal'>, authorizer: Authorizer & { rbac: Rbac }, registry: Registry): readonly AdmissionPlugin[] {
+  const dynamic = { backend, signal, authorizer, metrics: lazyMetrics(registry) };
+  const webhooks = createWebhookPlugins(dynamic);
   return [
     createNamespaceLifecycle(backend),
     createLimitRanger(backend),
@@ -31,7 +35,9 @@ export function admissionPlugins({ backend }: Pick<ServerDeps, 'backend'>, autho
     storageObjectInUseProtection,
     createPersistentVolumeClaimResize(backend),
     createRuntimeClassAdmission(backend),
+    webhooks.mutating,
     createEscalationCheck(authorizer, authorizer.rbac),
+    webhooks.validating,
     createResourceQuotaAdmission(backend),
   ];
 }

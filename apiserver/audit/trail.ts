@@ -77,6 +77,9 @@ export class AuditTrail {
   requestPatch(patch: unknown): void {
     if (this.#rank >= 2) this.#requestObject = patch;
   }
+  get wantsRequest(): boolean {
+    return this.#rank >= 2;
+  }
   get wantsResponse(): boolean {
     return this.#rank >= 3;
   }

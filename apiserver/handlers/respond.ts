@@ -7,6 +7,7 @@ import type { RequestState } from '../filters/context.ts';
 import type { OutputForm } from './negotiate.ts';
 import { protobufType, wantsPretty } from './negotiate.ts';
 import { loadProtobuf } from './protobuf.ts';
+import { writeWarnings } from './warnings.ts';
 
 const gzipThresholdBytes = 128 * 1024;
 const sliceBytes = 128 * 1024;
@@ -48,7 +49,7 @@ export async function send(context: RequestState, response: ServerResponse, code
   response.statusCode = code;
   context.answerBytes = length;
   response.setHeader('Content-Type', mediaType);
-  for (const warning of context.warnings) response.appendHeader('Warning', `299 - ${quote(warning)}`);
+  writeWarnings(response, context.warnings);
   if (length > gzipThresholdBytes && acceptsGzip(context.request.headers['accept-encoding'])) return compressed(response, parts);
   response.setHeader('Content-Length', length);
   if (context.request.method === 'HEAD') {
@@ -125,9 +126,4 @@ async function compressed(response: ServerResponse, parts: readonly Buffer[]): P
 
 function acceptsGzip(header: string | string[] | undefined): boolean {
   return header !== undefined && String(header).split(',').some((token) => token.trim() === 'gzip');
-}
-
-/** A quoted string of RFC 7230; what no header can carry is left out. */
-function quote(text: string): string {
-  return `"${text.replace(/[^\t\x20-\x7e\x80-\xff]/g, '').replace(/["\\]/g, '\\$&')}"`;
 }
