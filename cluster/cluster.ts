@@ -258,12 +258,12 @@ function startComponents(
     });
   }
   component('hollow nodes', on('kubelet') && isFleet(config), async (signal, onReady) => {
-    const { runFleet } = await import('../node/kubelet/fleet.ts');
+    const run = config.nodes.length < threadFrom ? (await import('../node/kubelet/fleet.ts')).runFleet : (await import('../node/kubelet/fleet-thread.ts')).runFleetInThread;
     rememberFleet(config.dataDir, config.nodes.map(({ name }) => name));
     const client = clientConfig(url, ca, credentials.admin, 'kubelet');
     const serving = credentialsOf(credentials, config.nodes[0]?.name ?? '').serving;
     const members = await Promise.all(config.nodes.map(({ name, address }, index) => kubeletConfig(config, name, address, index, client, ca, serving, dnsIp)));
-    await runFleet({ client, nodes: members, serving, clientCa: ca }, signal, onReady);
+    await run({ client, nodes: members, serving, clientCa: ca }, signal, onReady);
   });
   if (!isFleet(config)) config.nodes.forEach(({ name, address }, index) => {
     const pairs = credentialsOf(credentials, name);
@@ -299,7 +299,10 @@ function startComponents(
   };
 }
 
-/** Hollow nodes share a process as one; see node/kubelet/fleet.ts. */
+/** So many hollow nodes are worth the 30 MB of a thread of their own. */
+const threadFrom = 10;
+
+/** Several hollow nodes run as one; see node/kubelet/fleet.ts. */
 const isFleet = ({ runtime, nodes: members }: ClusterConfig): boolean => runtime === 'hollow' && members.length > 1;
 
 function credentialsOf(credentials: Credentials, name: string): { client: KeyPair; serving: KeyPair } {

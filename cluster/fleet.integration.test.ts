@@ -1,4 +1,4 @@
-// Several hollow nodes share a process: they act as themselves, run pods, and go when a later start asks for fewer.
+// Several hollow nodes share a process, many of them a thread of it: they act as themselves, run pods, and go when a later start asks for fewer.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,17 +33,17 @@ describe('hollow nodes that share a process', () => {
   });
 
   it('register each as itself and run the pods bound to them', async () => {
-    await start(3);
+    await start(12); // in a thread
     const signal = bounded();
     const { items } = await client.list(nodes, '', {}, signal);
-    expect(items).to.have.length(3);
+    expect(items).to.have.length(12);
     for (const { metadata } of items) {
       const name = metadata.name ?? '';
       await client.create(pods, 'default', { metadata: { name: `on-${name}` }, spec: { nodeName: name, automountServiceAccountToken: false, containers: [{ name: 'c', image: 'example.test/a:1' }] } }, signal);
     }
     await eventually(signal, async () => (await client.list(pods, 'default', {}, signal)).items.every(running), 50);
     const found = await client.list(pods, 'default', {}, signal);
-    expect(new Set(found.items.map(({ status }) => status?.podIP)).size).to.equal(3);
+    expect(new Set(found.items.map(({ status }) => status?.podIP)).size).to.equal(12);
     for (const { metadata } of found.items) {
       expect((await client.raw('GET', `/api/v1/namespaces/default/pods/${metadata.name}/log`, signal)).status).to.equal(200);
     }
