@@ -67,10 +67,13 @@ export function createRecorder(options: RecorderOptions, signal: AbortSignal): E
 function createWriter(signal: AbortSignal): (write: () => Promise<void>) => void {
   const queue: (() => Promise<void>)[] = [];
   let draining = false;
+  let dropped = 0;
   async function drain(): Promise<void> {
     draining = true;
     for (let write = queue.shift(); write && !signal.aborted; write = queue.shift()) await attempt(write);
     draining = false;
+    if (dropped > 0) log.warn('events were dropped, too many waited to be written', { dropped });
+    dropped = 0;
   }
   async function attempt(write: () => Promise<void>): Promise<void> {
     const backoff = createBackoff({ baseMs: 1000, maxMs: 10_000 });
@@ -92,7 +95,7 @@ function createWriter(signal: AbortSignal): (write: () => Promise<void>) => void
   return (write) => {
     if (signal.aborted) return;
     if (queue.length >= maxQueued) {
-      log.warn('event dropped: too many wait to be written', { waiting: queue.length });
+      dropped += 1; // told once it is over, in one line
       return;
     }
     queue.push(write);
