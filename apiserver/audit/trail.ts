@@ -8,6 +8,7 @@ import type { RequestContext, UserInfo } from '../request.ts';
 import { auditUser, levels, microTime } from './event.ts';
 import type { AuditEvent, ObjectRef, ResponseStatus, Stage } from './event.ts';
 import type { Rule } from './policy.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 const maxUserAgent = 1024;
 const micros = (): number => performance.timeOrigin + performance.now();
@@ -72,7 +73,7 @@ export class AuditTrail {
       }
     }
     // Admission and strategies change the object later on.
-    if (this.#rank >= 2) this.#requestObject = this.#shown(structuredClone(object) as unknown);
+    if (this.#rank >= 2) this.#requestObject = this.#shown(copyJson(object) as unknown);
   }
   requestPatch(patch: unknown): void {
     if (this.#rank >= 2) this.#requestObject = patch;

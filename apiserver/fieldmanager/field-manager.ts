@@ -15,6 +15,7 @@ import { compareText, goJson } from './path-element.ts';
 import type { FieldsFilter } from './reset-fields.ts';
 import { compare, mentioned, merge, remove, sameJson, TypedError, validate, withNamedFields } from './typed.ts';
 import type { Difference } from './typed.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 type Tracked = KubeObject & { metadata: ObjectMeta };
 
@@ -244,7 +245,7 @@ function applied(kind: TrackedKind, live: Readonly<Tracked>, config: Readonly<Ku
   const fields = difference(own?.fields ?? noFields, notTracked);
   if (!own || isEmpty(fields)) sets.delete(id);
   else sets.set(id, { ...own, fields, time: changed ? rfc3339(now) : last?.time });
-  const object = structuredClone(changed ? merged : live) as Tracked; // the configuration and the cached object are not ours
+  const object = copyJson(changed ? merged : live) as Tracked; // the configuration and the cached object are not ours
   // A configuration without a name takes all of the metadata that it had; the caller finds the name missing.
   object.metadata ??= {};
   setEntries(object, sets);
@@ -331,7 +332,7 @@ function appliedBefore(kind: TrackedKind, live: Readonly<Tracked>): Fields | und
 function syncLastApplied(object: Tracked, config: Readonly<KubeObject>, manager: string): Tracked {
   const { annotations } = object.metadata;
   if (manager !== 'kubectl' || !annotations?.[lastApplied]) return object;
-  const copy = structuredClone(config) as KubeObject;
+  const copy = copyJson(config) as KubeObject;
   delete copy.metadata?.annotations?.[lastApplied];
   if (copy.metadata?.annotations === null) delete copy.metadata.annotations;
   annotations[lastApplied] = `${sortedJson(copy)}\n`;

@@ -9,6 +9,7 @@ import type { Atom } from './atom.ts';
 import { atomOf } from './builtin.ts';
 import type { TrackedKind } from './field-manager.ts';
 import { resetFilter } from './reset-fields.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 const kinds = new WeakMap<Served, Map<string, TrackedKind>>();
 
@@ -33,7 +34,7 @@ export function trackedKind(served: Served, subresource: string, resources: Serv
         const [from, other] = [find(object.apiVersion ?? served.apiVersion), find(apiVersion)];
         if (!from || !other) return undefined;
         if (other === from) return { object, atom: atomOfServed(other) };
-        const converted = other.fromStored(from.toStored(structuredClone(object) as KubeObject)); // converters may work in place
+        const converted = other.fromStored(from.toStored(copyJson(object) as KubeObject)); // converters may work in place
         other.row.strategy.default?.(converted);
         return { object: converted, atom: atomOfServed(other) };
       },

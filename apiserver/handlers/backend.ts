@@ -8,6 +8,7 @@ import type { Storage } from '../storage/storage.ts';
 import { deleteOptions } from './options.ts';
 import type { Served, ServedResources } from './served.ts';
 import type { ObjectStore, Writable, WriteRequest } from './store.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 const maxModifyAttempts = 20;
 
@@ -28,14 +29,14 @@ export function createBackend(deps: { resources: ServedResources; cache: WatchCa
     const stored = (object: KubeObject): Stored<KubeObject> => object as Stored<KubeObject>;
     const prepared = (store: ObjectStore, object: KubeObject): Writable => {
       const { row, apiVersion } = store.served;
-      const { apiVersion: _version, kind: _kind, metadata, ...rest } = structuredClone(object);
+      const { apiVersion: _version, kind: _kind, metadata, ...rest } = copyJson(object);
       const own: Writable = { kind: row.kind, apiVersion, metadata: metadata ?? {}, ...rest };
       row.strategy.default?.(own);
       return own;
     };
     return {
       async get(namespace, name) {
-        return stored(structuredClone(await find().get(request(namespace, name))));
+        return stored(copyJson(await find().get(request(namespace, name))));
       },
       async list(namespace = '') {
         await cache.waitForLatest(deps.signal);
@@ -55,7 +56,7 @@ export function createBackend(deps: { resources: ServedResources; cache: WatchCa
           let unchanged: KubeObject | undefined;
           try {
             const written = await store.update(request(namespace, name, options), (old) => {
-              const object = structuredClone(old) as Writable;
+              const object = copyJson(old) as Writable;
               if (change(stored(object)) === false) {
                 unchanged = old;
                 throw new LeaveIt();

@@ -9,6 +9,7 @@ import { need } from '../resources/values.ts';
 import { deleteOptions } from './options.ts';
 import type { DeleteOptions } from './options.ts';
 import type { ObjectStore, Writable, WriteRequest } from './store.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 export interface PodHandlerDeps {
   pods(): ObjectStore;
@@ -51,7 +52,7 @@ async function bind(deps: PodHandlerDeps, request: CustomRequest, name: string):
     };
     if (uid && uid !== old.metadata.uid) refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`);
     if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) refuse(`Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
-    const object = structuredClone(old) as Writable;
+    const object = copyJson(old) as Writable;
     bindPod(object, { nodeName: machine, ...(annotations ? { annotations } : {}), ...(labels ? { labels } : {}) }, Date.now());
     return object;
   });
@@ -130,7 +131,7 @@ async function spend(deps: PodHandlerDeps, write: WriteRequest, pod: Pod): Promi
   if (!ready && (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow' || (currentHealthy >= desiredHealthy && desiredHealthy > 0))) return { budget: name, free: true };
 
   await store.update({ ...write, name, subresource: 'status', admitted: true }, (old) => {
-    const object = structuredClone(old) as Writable;
+    const object = copyJson(old) as Writable;
     const now = object as unknown as Budget;
     const status = (now.status ??= {});
     const { disruptionsAllowed = 0, conditions = [] } = status;
@@ -186,7 +187,7 @@ async function remove(pods: ObjectStore, write: WriteRequest, options: DeleteOpt
     if (options.resourceVersion !== undefined && options.resourceVersion !== old.metadata.resourceVersion) {
       throw conflict({ group: '', resource: 'pods' }, write.name, `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`);
     }
-    const object = structuredClone(old) as Writable;
+    const object = copyJson(old) as Writable;
     setPodCondition(need(object, 'status'), { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'Eviction API: evicting' }, Date.now());
     return object;
   });

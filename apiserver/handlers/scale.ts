@@ -10,6 +10,7 @@ import { negotiateInput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
 import type { Writable } from './store.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 const scaleKind = { group: 'autoscaling', version: 'v1', kind: 'Scale' } as const;
 type Rules = NonNullable<ApiRequest['served']['row']['strategy']['scale']>;
@@ -62,7 +63,7 @@ export async function serveScale(request: ApiRequest): Promise<void> {
     if (typeof replicas !== 'number' || !Number.isInteger(replicas)) throw badRequest('Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32');
     if (replicas < 0) throw invalid(scaleKind, name, [{ type: 'Invalid', field: 'spec.replicas', value: replicas, detail: 'must be greater than or equal to 0' }]);
     await store.admission('UPDATE', writeRequest(request, name, 'scale', options.dryRun, options.asObject), scale, before);
-    const object = structuredClone(old) as Writable;
+    const object = copyJson(old) as Writable;
     set(object, rules.specReplicas, replicas);
     const left = managersOfParent(old.metadata.managedFields, scale.metadata.managedFields, owner);
     if (left) object.metadata.managedFields = left;

@@ -21,6 +21,7 @@ import { dedupeOwners, generateName, wipeSystemFields } from './metadata.ts';
 import type { DeleteOptions } from './options.ts';
 import type { Served } from './served.ts';
 import { decodeStored } from './served.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 export const maxObjectBytes = 1.5 * 1024 * 1024;
 const maxNameAttempts = 8;
@@ -231,7 +232,7 @@ export class ObjectStore {
         return { ...finished(object), created: false, deleted: true };
       }
       if (current.bytes && sameButForTimes(object, old)) {
-        return { object: structuredClone(old) as Writable, bytes: current.bytes, created: false, deleted: false };
+        return { object: copyJson(old) as Writable, bytes: current.bytes, created: false, deleted: false };
       }
       if (request.dryRun) return { ...finished(object), created: false, deleted: false };
       const put = await this.#put(key, object, current.revision, request.track === 'done');
@@ -253,7 +254,7 @@ export class ObjectStore {
       await this.#admit('DELETE', request, writing, request.name, undefined, old);
       await this.#validate('DELETE', request, writing, request.name, undefined, old);
 
-      const object = structuredClone(old);
+      const object = copyJson(old);
       const step = nextDeletionStep(this.#served, object, options, writing.now);
       if (step === 'nothing') return { ...finished(old), created: false, deleted: false };
       const key = this.#key(request.namespace, request.name);

@@ -3,6 +3,7 @@
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { Strategy } from './resource.ts';
 import { isObject, need, setMissing } from './values.ts';
+import { copyJson } from '../patch/json-value.ts';
 
 export interface Basics {
   /** Has a status subresource: clients of the main resource cannot set status. */
@@ -78,7 +79,7 @@ export function keepAllButStatus(object: KubeObject, old: Readonly<KubeObject>, 
   for (const name of usual) {
     if (mayChange.includes(name)) continue;
     if (before[name] === undefined) delete metadata[name];
-    else metadata[name] = structuredClone(before[name]);
+    else metadata[name] = copyJson(before[name]);
   }
   object.metadata = metadata;
 }
@@ -87,5 +88,5 @@ export function keepAllButStatus(object: KubeObject, old: Readonly<KubeObject>, 
 export function keepField(object: Record<string, unknown>, old: Readonly<Record<string, unknown>>, name: string): void {
   const value = old[name];
   if (value === undefined) delete object[name];
-  else object[name] = isObject(value) || Array.isArray(value) ? structuredClone(value) : value;
+  else object[name] = isObject(value) || Array.isArray(value) ? copyJson(value) : value;
 }
