@@ -153,6 +153,11 @@ describe('[sig-apps] Deployment', function () {
     await rolledOut('commands');
     assert.equal((await get('commands')).spec?.template.spec?.containers[0]?.env?.[0]?.value, '1');
     assert.match((await k.attempt('rollout undo deployment/commands --to-revision=99')).stderr, /unable to find specified revision 99 in history/);
+    // The old way, for which the controller looks the template up.
+    await k('annotate deployment commands deprecated.deployment.rollback.to=0');
+    await until('back to the third revision', async () => assert.match(await k('events --for deployment/commands'), /Normal +DeploymentRollback .*Rolled back deployment "commands" to revision 3/));
+    await rolledOut('commands');
+    assert.equal((await get('commands')).spec?.template.spec?.containers[0]?.env?.[0]?.value, '3');
     await k('rollout pause deployment/commands');
     assert.match((await k.attempt('rollout undo deployment/commands')).stderr, /cannot rollback a paused deployment/);
     assert.match((await k.attempt('rollout restart deployment/commands')).stderr, /can't restart paused deployment/);

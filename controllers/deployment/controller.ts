@@ -16,6 +16,7 @@ import {
   nextRevision, progressCheckInMs, proportionalSizes, replicasAnnotations, replicasOf, revisionKey, rolloutStatus, sameTemplate, shrinkOld, splitSets, templateHash,
   wantedReplicas, withCondition,
 } from './reconcile.ts';
+import { rollback, rollbackTo } from './rollback.ts';
 
 export function createDeploymentController({ informers, clientFor, recorderFor, now, config }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'deployment' });
@@ -83,11 +84,13 @@ export function createDeploymentController({ informers, clientFor, recorderFor, 
       return rollout.writeStatus(calculateStatus(rollout.deployment, rollout.sets(), rollout.current, now()));
     }
     await rollout.markPaused();
+    const revision = rollbackTo(rollout.deployment);
+    if (revision !== undefined && !spec.paused) return rollout.rollBack(owned, revision);
     await rollout.findCurrent(owned, false);
     if (spec.paused || isScaling(rollout.deployment, rollout.sets())) {
       const { resizes, force } = proportionalSizes(rollout.deployment, rollout.current, rollout.old);
       for (const { set, replicas } of resizes) await rollout.resize(set, replicas, force);
-      if (spec.paused) await rollout.cleanUp();
+      if (spec.paused && revision === undefined) await rollout.cleanUp();
       return rollout.writeStatus(calculateStatus(rollout.deployment, rollout.sets(), rollout.current, now()));
     }
     await (isRolling(cached) ? rollout.roll(owned) : rollout.recreate(owned));
@@ -269,6 +272,14 @@ export function createDeploymentController({ informers, clientFor, recorderFor, 
       if (this.old.some((set) => (set.status?.replicas ?? 0) > 0)) return true;
       const podsOf = (set: ReplicaSet): Pod[] => allPods.byIndex('controller', set.metadata.uid ?? '');
       return owned.some((set) => set.metadata.uid !== this.current?.metadata.uid && podsOf(set).some((pod) => !isTerminal(pod)));
+    }
+
+    /** Writes the older template; what comes of it is another pass. */
+    async rollBack(owned: readonly ReplicaSet[], to: bigint): Promise<void> {
+      await this.findCurrent(owned, true);
+      const { deployment, event } = rollback(this.deployment, this.sets(), to);
+      this.deployment = await client.update(deployments, this.#namespace, this.#name, deployment, this.#signal);
+      recorder.event(this.deployment, ...event);
     }
 
     async cleanUp(): Promise<void> {

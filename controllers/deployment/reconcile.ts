@@ -10,7 +10,8 @@ export const revisionKey = 'deployment.kubernetes.io/revision';
 export const historyKey = 'deployment.kubernetes.io/revision-history';
 export const desiredKey = 'deployment.kubernetes.io/desired-replicas';
 export const maxKey = 'deployment.kubernetes.io/max-replicas';
-const notCopied = new Set([
+/** Annotations that a Deployment and its ReplicaSets do not share. */
+export const notCopied = new Set([
   'kubectl.kubernetes.io/last-applied-configuration', revisionKey, historyKey, desiredKey, maxKey, 'deprecated.deployment.rollback.to',
 ]);
 const historyLimit = 2000;
@@ -95,7 +96,7 @@ function parseRevision(text: string): bigint | undefined {
   const revision = BigInt(text);
   return revision > maxRevision ? undefined : revision;
 }
-const revisionOf = (set: ReplicaSet): bigint => parseRevision(set.metadata.annotations?.[revisionKey] ?? '') ?? 0n;
+export const revisionOf = (set: ReplicaSet): bigint => parseRevision(set.metadata.annotations?.[revisionKey] ?? '') ?? 0n;
 export function nextRevision(old: readonly ReplicaSet[]): bigint {
   return old.map(revisionOf).reduce((highest, each) => (each > highest ? each : highest), 0n) + 1n;
 }
