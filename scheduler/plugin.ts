@@ -38,8 +38,11 @@ export interface ScoreStep {
 
 /** What happened in the cluster, as far as it can make a waiting pod schedulable. */
 export type ClusterEvent =
-  | 'NodeAdd' | 'NodeAllocatable' | 'NodeLabel' | 'NodeTaint'
+  | 'NodeAdd' | 'NodeAllocatable' | 'NodeLabel' | 'NodeTaint' | 'NodeFeature'
   | 'PodAdd' | 'PodUpdate' | 'PodDelete' | 'OwnUpdate' | 'Volume' | 'Namespace';
+
+/** What an event is about, as far as it is one thing: a node by its name, a placed pod as it was and as it is. */
+export interface Subject { readonly node?: string; readonly before?: PodInfo; readonly now?: PodInfo }
 
 /** What plugins may look at besides the pod: the nodes and a few informers behind plain functions. */
 export interface Context {
@@ -68,6 +71,8 @@ export interface Plugin {
   readonly wakes: readonly ClusterEvent[];
   /** Its verdict on a node depends on nothing but the pod and that node, so one changed node can be asked directly. */
   readonly perNode?: boolean;
+  /** Whether a placed pod that came, changed or went can matter to `pod`, which this plugin rejected; without it, each can. */
+  mayHelp?(pod: PodInfo, change: Subject, context: Context): boolean;
   /** undefined: the plugin has nothing to check for this pod. */
   prepareFilter?(pod: PodInfo, context: Context): FilterStep | Rejection | undefined;
   /** `nodes` are those that passed. undefined: the plugin does not score this pod. */

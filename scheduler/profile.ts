@@ -37,7 +37,7 @@ const steps: Readonly<Record<string, readonly ExtensionPoint[]>> = {
   SchedulingGates: ['preEnqueue'], PrioritySort: ['queueSort'], DefaultPreemption: ['postFilter'], DefaultBinder: ['bind'],
 };
 /** Upstream's that are on there and not built here: they may be switched off, not on. */
-const notBuilt = ['DynamicResources', 'NodeDeclaredFeatures', 'GangScheduling', 'TopologyPlacementGenerator', 'PodGroupPodsCount'];
+const notBuilt = ['DynamicResources', 'GangScheduling', 'TopologyPlacementGenerator', 'PodGroupPodsCount'];
 
 const byName = new Map(builtIn.map((plugin) => [plugin.name, plugin]));
 const order = ['SchedulingGates', 'PrioritySort', ...builtIn.map(({ name }) => name), 'DefaultPreemption', 'DefaultBinder'];

@@ -1,7 +1,7 @@
 // Pods that wait for a node: ready ones by priority, those backing off after a failure, and those that nothing can be done
 // for until something changes in the cluster. Upstream: pkg/scheduler/backend/queue.
 import { systemClock, type Clock } from '#machinery/base/clock.ts';
-import type { ClusterEvent } from './plugin.ts';
+import type { ClusterEvent, Subject } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 
 /** How often pods are looked for that have waited too long. */
@@ -27,12 +27,14 @@ export interface QueuedPod {
   /** Names of the plugins that rejected it last. */
   rejectors: ReadonlySet<string>;
   message: string;
+  /** Not tried while its preemption is under way: what it would choose next is being decided. */
+  held: boolean;
   /** Changes with every move, so that a heap entry that was left behind is recognised. */
   ticket: number;
 }
 
-/** Whether a waiting pod is worth a try after `event` (a node is named when one is concerned). */
-export type Hint = (pod: QueuedPod, event: ClusterEvent, node: string | undefined) => boolean;
+/** Whether a waiting pod is worth a try after `event`. */
+export type Hint = (pod: QueuedPod, event: ClusterEvent, about: Subject) => boolean;
 
 export interface QueueOptions {
   /** Events that wake pods rejected by a plugin. */
@@ -53,9 +55,11 @@ export interface QueueOptions {
 /** Upstream's labels of what moves pods. */
 const labels: Readonly<Record<ClusterEvent | 'PodNew', string>> = {
   PodNew: 'UnscheduledPodAdd', OwnUpdate: 'UnscheduledPodUpdate', NodeAdd: 'NodeAdd', NodeAllocatable: 'NodeUpdateNodeAllocatable',
-  NodeLabel: 'NodeUpdateNodeLabel', NodeTaint: 'NodeUpdateNodeTaint', PodAdd: 'AssignedPodAdd', PodUpdate: 'AssignedPodUpdate',
+  NodeLabel: 'NodeUpdateNodeLabel', NodeTaint: 'NodeUpdateNodeTaint', NodeFeature: 'NodeUpdateNodeDeclaredFeature', PodAdd: 'AssignedPodAdd', PodUpdate: 'AssignedPodUpdate',
   PodDelete: 'AssignedPodDelete', Volume: 'PersistentVolumeClaimUpdate', Namespace: 'NamespaceUpdate',
 };
+
+const noSubject: Subject = {};
 
 export function isGated(info: PodInfo): boolean {
   return (info.pod.spec?.schedulingGates?.length ?? 0) > 0;
@@ -105,7 +109,7 @@ export class SchedulingQueue {
     const known = this.#pods.get(info.uid);
     if (!known) {
       const entry: QueuedPod = {
-        info, place: 'gone', attempts: 0, addedAt: this.#clock.now(), startedAt: 0, flushed: false, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', ticket: 0,
+        info, place: 'gone', attempts: 0, addedAt: this.#clock.now(), startedAt: 0, flushed: false, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', held: false, ticket: 0,
       };
       this.#pods.set(info.uid, entry);
       this.#move(entry, this.#options.gated(info) ? 'gated' : 'active', labels.PodNew);
@@ -115,7 +119,7 @@ export class SchedulingQueue {
     known.info = info;
     if (reordered) this.#move(known, 'active');
     else if (known.place === 'gated' && !this.#options.gated(info)) this.#move(known, 'active', labels.OwnUpdate);
-    else if (known.place === 'waiting' && changed) this.#try(known, 'OwnUpdate', undefined);
+    else if (known.place === 'waiting' && changed) this.#try(known, 'OwnUpdate', noSubject);
   }
 
   delete(uid: string): void {
@@ -178,11 +182,24 @@ export class SchedulingQueue {
     this.#move(entry, 'error', 'ScheduleAttemptFailure');
   }
 
+  /** Keeps a pod that found no node out of reach of events until `release`. */
+  hold(entry: QueuedPod): void {
+    entry.held = true;
+  }
+  /** Events count again. */
+  release(entry: QueuedPod): void {
+    entry.held = false;
+  }
+  /** A pod that waits is tried now. */
+  activate(entry: QueuedPod): void {
+    if (entry.place === 'waiting') this.#move(entry, 'active', 'ForceActivate');
+  }
+
   /** Something happened that may help pods whose rejectors listen to it. */
-  event(event: ClusterEvent, node?: string): void {
+  event(event: ClusterEvent, about: Subject = noSubject): void {
     const candidates = this.#waiting.get(event);
     if (!candidates?.size) return;
-    for (const entry of [...candidates]) this.#try(entry, event, node);
+    for (const entry of [...candidates]) this.#try(entry, event, about);
   }
 
   /** Ends every waiting `take` early. */
@@ -190,8 +207,8 @@ export class SchedulingQueue {
     this.#wake?.();
   }
 
-  #try(entry: QueuedPod, event: ClusterEvent, node: string | undefined): void {
-    if (entry.place !== 'waiting' || this.#options.hint?.(entry, event, node) === false) return;
+  #try(entry: QueuedPod, event: ClusterEvent, about: Subject): void {
+    if (entry.place !== 'waiting' || entry.held || this.#options.hint?.(entry, event, about) === false) return;
     entry.flushed = false;
     this.#move(entry, entry.backoffUntil > this.#clock.now() ? 'backoff' : 'active', labels[event]);
   }
@@ -205,7 +222,7 @@ export class SchedulingQueue {
     this.#flushedAt = now;
     const limit = now - this.#options.maxWaitMs;
     for (const entry of this.#pods.values()) {
-      if (entry.place !== 'waiting' || entry.since >= limit) continue;
+      if (entry.place !== 'waiting' || entry.held || entry.since >= limit) continue;
       entry.flushed = true;
       this.#move(entry, 'active', 'UnschedulableTimeout');
     }

@@ -111,6 +111,38 @@ describe('Scheduler', () => {
     expect(preempted?.related?.name).to.equal('high');
   }));
 
+  it('does not try a pod again before the last of its victims goes', () => withScheduler(async (fake, scheduler, signal) => {
+    const remove = fake.client.delete.bind(fake.client);
+    let under = 0;
+    Object.assign(fake.client, { delete: async (...args: Parameters<typeof remove>) => {
+      await new Promise((resolve) => setTimeout(resolve, 10 * (under += 1)));
+      return remove(...args);
+    } });
+    fake.put('nodes', makeNode('a', { cpu: '3' }));
+    for (const i of [0, 1, 2]) fake.put('pods', makePod(`low-${i}`, { cpu: '1', node: 'a', priority: 1 }));
+    const high = makePod('high', { cpu: '3', priority: 10 });
+    fake.put('pods', high);
+    const entry = await eventually(signal, () => scheduler.queue.get(high.metadata.uid ?? ''), 1);
+    await eventually(signal, () => nodeOf(fake, 'high') === 'a', 1);
+    expect(entry.attempts).to.equal(2);
+  }));
+
+  it('tries a pod again when its only victim was gone before it could be removed', () => withScheduler(async (fake, _scheduler, signal) => {
+    const patch = fake.client.patch.bind(fake.client);
+    const low = makePod('low', { cpu: '2', node: 'a', priority: 1 });
+    Object.assign(fake.client, { patch: async (...args: Parameters<typeof patch>) => {
+      if (args[2] === 'low' && fake.get('pods', 'default', 'low')) {
+        fake.remove('pods', 'default', 'low');
+        await new Promise((resolve) => setTimeout(resolve, 20)); // the news comes before the answer
+      }
+      return patch(...args);
+    } });
+    fake.put('nodes', makeNode('a', { cpu: '2' }));
+    fake.put('pods', low);
+    fake.put('pods', makePod('high', { cpu: '2', priority: 10 }));
+    await eventually(signal, () => nodeOf(fake, 'high') === 'a', 1);
+  }));
+
   it('does not preempt with preemptionPolicy Never', () => withScheduler(async (fake, _scheduler, signal) => {
     fake.put('nodes', makeNode('a', { cpu: '2' }));
     fake.put('pods', makePod('low', { cpu: '2', node: 'a', priority: 1 }));

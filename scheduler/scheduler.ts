@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { rfc3339 } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
-import { isNotFound, StatusError } from '#machinery/api/status.ts';
+import { isNotFound } from '#machinery/api/status.ts';
 import type { Pod, PodCondition } from '#machinery/api/object.ts';
 import { createRecorder } from '#machinery/client/recorder.ts';
 import { pods } from '#machinery/client/resources.ts';
@@ -10,7 +10,7 @@ import type { Client, EventRecorder } from '#machinery/client/types.ts';
 import { Cycle } from './cycle.ts';
 import { SchedulerMetrics, type AttemptResult } from './metrics.ts';
 import { Nominator } from './nominator.ts';
-import { isRejection, type ClusterEvent, type Plugin, type Reservation } from './plugin.ts';
+import { isRejection, type ClusterEvent, type Plugin, type Reservation, type Subject } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Victims } from './preemption.ts';
 import { createProfile, type Profile, type ProfileConfig } from './profile.ts';
@@ -59,7 +59,7 @@ export class Scheduler {
     this.#options = options;
     this.queue = new SchedulingQueue({
       wakes: (name, pod) => this.#frameworkOf(pod).byName.get(name)?.wakes ?? [],
-      hint: (pod, event, node) => this.#mayHelp(pod, event, node),
+      hint: (pod, event, about) => this.#mayHelp(pod, event, about),
       gated: (pod) => isGated(pod) && this.#frameworkOf(pod).profile.gates,
       initialBackoffMs: options.initialBackoffMs, maxBackoffMs: options.maxBackoffMs, maxWaitMs: options.maxUnschedulableMs,
       onMove: (queue, event) => this.metrics.incoming.with(queue, event).add(),
@@ -165,6 +165,7 @@ export class Scheduler {
     if (victims) this.metrics.preemptionVictims.observe(victims.pods.length);
     log.info('no node fits', { pod: info.key, reason: message });
     this.queue.unschedulable(entry, rejectors, message);
+    if (victims?.pods.some(isStaying)) this.queue.hold(entry);
     if (nominate) this.nominator.set(info, nominate);
     else if (nominate === '') this.nominator.delete(info.uid);
     this.#event(info, 'Warning', 'FailedScheduling', message, 'Scheduling');
@@ -182,7 +183,7 @@ export class Scheduler {
       for (const reservation of reservations) reservation.undo();
       if (signal.aborted) return;
       this.snapshot.forget(info.uid);
-      this.queue.event('PodDelete', node); // its room is free again
+      this.queue.event('PodDelete', { node, before: info }); // its room is free again
       if (this.cluster.pod(info.namespace, info.name)?.metadata.uid !== info.uid) {
         this.queue.delete(info.uid);
         return;
@@ -206,7 +207,7 @@ export class Scheduler {
       const now = this.cluster.pod(namespace, name);
       if (now?.metadata.uid === uid && now.spec?.nodeName) return; // bound after all, the answer was lost
       this.snapshot.forget(uid);
-      this.queue.event('PodDelete', node); // its room is free again
+      this.queue.event('PodDelete', { node, before: info }); // its room is free again
       if (isNotFound(error) && now === undefined) {
         this.queue.delete(uid);
         return;
@@ -251,38 +252,57 @@ export class Scheduler {
     }
   }
 
+  /**
+   * Removes the victims. Meanwhile the pod is held: their going would have it tried while some are still there, and choose others.
+   * It is let go before the last of them, whose end tells that there is room.
+   */
   async #evict(preemptor: QueuedPod, victims: Victims, signal: AbortSignal): Promise<void> {
     const { info } = preemptor;
     for (const lower of this.nominator.below(info.priority, victims.node)) {
       this.nominator.delete(lower.uid);
       await this.#patchStatus(lower, { nominatedNodeName: null }, signal);
     }
-    for (const victim of victims.pods) {
-      if (victim.pod.metadata.deletionTimestamp) continue;
-      try {
-        const message = `${schedulerOf(info.pod)}: preempting to accommodate a higher priority pod`;
-        const condition = changedCondition(victim.pod, 'DisruptionTarget', 'True', 'PreemptionByScheduler', message);
-        if (condition) await this.#patchStatus(victim, { conditions: [condition] }, signal);
-        await this.#client.delete(pods, victim.namespace, victim.name, { preconditions: { uid: victim.uid } }, signal);
-        log.info('pod preempted', { pod: victim.key, by: info.key, node: victims.node });
-        this.#event(victim, 'Normal', 'Preempted', `Preempted by pod ${info.uid} on node ${victims.node}`, 'Preempting', info);
-      } catch (error) {
-        if (signal.aborted) return;
-        if (isNotFound(error) || (error instanceof StatusError && error.status.code === 409)) continue; // gone already
-        log.warn('preemption failed', { pod: victim.key, by: info.key, error });
-        this.nominator.delete(info.uid);
-        this.queue.failed(preemptor, `preemption on ${victims.node} failed`);
-        return;
-      }
+    const staying = victims.pods.filter(isStaying);
+    const last = staying.pop();
+    try {
+      await Promise.all(staying.map((victim) => this.#evictOne(victim, info, victims.node, signal)));
+      this.queue.release(preemptor);
+      if (last && !await this.#evictOne(last, info, victims.node, signal)) this.queue.activate(preemptor); // nothing more will tell
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn('preemption failed', { by: info.key, node: victims.node, error });
+      this.queue.release(preemptor);
+      this.nominator.delete(info.uid);
+      if (preemptor.place === 'waiting') this.queue.failed(preemptor, `preemption on ${victims.node} failed`);
     }
   }
 
+  /** False when the pod was gone already. */
+  async #evictOne(victim: PodInfo, preemptor: PodInfo, node: string, signal: AbortSignal): Promise<boolean> {
+    const message = `${schedulerOf(preemptor.pod)}: preempting to accommodate a higher priority pod`;
+    const condition = changedCondition(victim.pod, 'DisruptionTarget', 'True', 'PreemptionByScheduler', message);
+    try {
+      if (condition) await this.#client.patch(pods, victim.namespace, victim.name, 'strategic', { metadata: { uid: victim.uid }, status: { conditions: [condition] } }, signal, { subresource: 'status' });
+      await this.#client.delete(pods, victim.namespace, victim.name, { preconditions: { uid: victim.uid } }, signal);
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+    log.info('pod preempted', { pod: victim.key, by: preemptor.key, node });
+    this.#event(victim, 'Normal', 'Preempted', `Preempted by pod ${preemptor.uid} on node ${node}`, 'Preempting', preemptor);
+    return true;
+  }
+
   /** Whether the change can make one of the plugins that rejected the pod think again. */
-  #mayHelp({ info, rejectors }: QueuedPod, event: ClusterEvent, nodeName: string | undefined): boolean {
-    const node = nodeName === undefined ? undefined : this.snapshot.node(nodeName);
+  #mayHelp({ info, rejectors }: QueuedPod, event: ClusterEvent, about: Subject): boolean {
+    const node = about.node === undefined ? undefined : this.snapshot.node(about.node);
     for (const name of rejectors) {
       const plugin = this.#frameworkOf(info).byName.get(name);
       if (!plugin?.wakes.includes(event)) continue;
+      if (plugin.mayHelp && (about.before ?? about.now)) {
+        if (plugin.mayHelp(info, about, this.cluster.context)) return true;
+        continue;
+      }
       if (!plugin.perNode || !node) return true;
       const step = plugin.prepareFilter?.(info, this.cluster.context);
       if (!step) return true;
@@ -304,6 +324,11 @@ export class Scheduler {
       .finally(() => set.delete(promise));
     set.add(promise);
   }
+}
+
+/** Its deletion has not begun. */
+function isStaying({ pod }: PodInfo): boolean {
+  return pod.metadata.deletionTimestamp === undefined;
 }
 
 function subject(pod: Pod): Pod {

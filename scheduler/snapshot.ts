@@ -96,7 +96,7 @@ export class NodeInfo {
 }
 
 /** What changed about a node, in the words of the queue's events. */
-export type NodeChange = 'NodeAdd' | 'NodeAllocatable' | 'NodeLabel' | 'NodeTaint';
+export type NodeChange = 'NodeAdd' | 'NodeAllocatable' | 'NodeLabel' | 'NodeTaint' | 'NodeFeature';
 
 export class Snapshot {
   readonly #nodes = new Map<string, NodeInfo>();
@@ -167,6 +167,7 @@ export class Snapshot {
       this.#order = undefined;
     }
     if (old.spec?.unschedulable !== node.spec?.unschedulable || !same(old.spec?.taints, node.spec?.taints)) changes.push('NodeTaint');
+    if (!same(old.status?.declaredFeatures, node.status?.declaredFeatures)) changes.push('NodeFeature');
     return changes;
   }
 
@@ -186,8 +187,8 @@ export class Snapshot {
     }
   }
 
-  /** A pod that has a node according to the API server; confirms an assumed one. */
-  setPod(pod: Pod): void {
+  /** A pod that has a node according to the API server; confirms an assumed one. How it counted before, and how now. */
+  setPod(pod: Pod): { before: PodInfo | undefined; now: PodInfo } {
     const node = pod.spec?.nodeName ?? '';
     const uid = pod.metadata.uid ?? '';
     const placed = this.#placed.get(uid);
@@ -195,11 +196,13 @@ export class Snapshot {
       placed.assumed = false;
       if (sameExceptNode(placed.info.pod, pod)) {
         placed.info.pod = pod;
-        return;
+        return { before: placed.info, now: placed.info };
       }
     }
     if (placed) this.deletePod(uid);
-    this.#place(createPodInfo(pod), node, false);
+    const now = createPodInfo(pod);
+    this.#place(now, node, false);
+    return { before: placed?.info, now };
   }
   assume(info: PodInfo, node: string): void {
     this.#place(info, node, true);

@@ -104,7 +104,7 @@ export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedu
         if (change.type === 'deleted') {
           snapshot.deleteNode(name);
           queue.event('NodeLabel'); // a domain may be gone, which changes how pods must spread
-        } else for (const event of snapshot.setNode(change.object)) queue.event(event, name);
+        } else for (const event of snapshot.setNode(change.object)) queue.event(event, { node: name });
       });
       const volumeEvent = (): void => {
         queue.event('Volume');
@@ -141,12 +141,12 @@ function podSeen(pod: Pod, old: Pod | undefined, isOurs: (schedulerName: string)
   const before = recreated ? undefined : old;
   if (pod.spec?.nodeName) {
     const known = before?.spec?.nodeName !== undefined;
-    snapshot.setPod(pod);
+    const { before: counted, now } = snapshot.setPod(pod);
     queue.delete(uid);
     nominator.delete(uid);
-    if (!known) queue.event('PodAdd', pod.spec.nodeName);
+    if (!known) queue.event('PodAdd', { node: pod.spec.nodeName, now });
     else if (before && !sameForScheduling(before, pod) && (!sameLabels(before.metadata.labels, pod.metadata.labels) || before.metadata.generation !== pod.metadata.generation)) {
-      queue.event('PodUpdate', pod.spec.nodeName);
+      queue.event('PodUpdate', { node: pod.spec.nodeName, now, ...(counted ? { before: counted } : {}) });
     }
     return;
   }
@@ -167,9 +167,9 @@ function podDeleted(pod: Pod, snapshot: Snapshot, queue: SchedulingQueue, nomina
   const nominated = nominator.nodeOf(uid);
   queue.delete(uid);
   nominator.delete(uid);
-  snapshot.deletePod(uid);
+  const before = snapshot.deletePod(uid);
   const node = pod.spec?.nodeName ?? nominated;
-  if (node) queue.event('PodDelete', node);
+  if (node) queue.event('PodDelete', { node, ...(before ? { before } : {}) });
 }
 
 /** Status alone says nothing new about a pod that waits. */
@@ -182,7 +182,8 @@ function sameSpec(before: Pod, now: Pod): boolean {
 export function keepPod(pod: Pod): Pod {
   const { metadata, spec, status } = pod;
   if (!spec) return pod;
-  const keepContainer = ({ name, image, resources, ports, restartPolicy }: Container): Container => ({ name, image, resources, ports, restartPolicy });
+  const keepContainer = ({ name, image, resources, ports, restartPolicy, restartPolicyRules }: Container): Container =>
+    ({ name, image, resources, ports, restartPolicy, ...(restartPolicyRules ? { restartPolicyRules } : {}) });
   const volumes = spec.volumes?.filter((volume) => volume.persistentVolumeClaim || volume.ephemeral || volume.image
     || volume.gcePersistentDisk || volume.awsElasticBlockStore || volume.iscsi || volume.rbd);
   return {

@@ -4,6 +4,7 @@ import type { PluginArgs } from '../plugin-args.ts';
 import { imageLocality } from './image-locality.ts';
 import { createInterPodAffinity, interPodAffinity } from './inter-pod-affinity.ts';
 import { createNodeAffinity, nodeAffinity } from './node-affinity.ts';
+import { nodeDeclaredFeatures } from './node-declared-features.ts';
 import { nodeName } from './node-name.ts';
 import { nodePorts } from './node-ports.ts';
 import { createNodeResourcesBalancedAllocation, nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts';
@@ -31,6 +32,7 @@ export const plugins: readonly Plugin[] = [
   interPodAffinity,
   nodeResourcesBalancedAllocation,
   imageLocality,
+  nodeDeclaredFeatures,
 ];
 
 /** Those that a profile can give arguments to. */

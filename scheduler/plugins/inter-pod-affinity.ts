@@ -49,6 +49,19 @@ export function createInterPodAffinity({ hardPodAffinityWeight, ignorePreferredT
     name: 'InterPodAffinity',
     weight: 2,
     wakes: ['NodeAdd', 'NodeLabel', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate', 'Namespace'],
+    mayHelp(pod, { before, now }, { namespaceLabels }) {
+      const all = (terms: readonly AffinityTerm[], other: PodInfo | undefined): boolean =>
+        other !== undefined && terms.length > 0 && terms.every((term) => termMatches(term, other, namespaceLabels(other.namespace)));
+      const any = (terms: readonly AffinityTerm[], other: PodInfo | undefined): boolean =>
+        other !== undefined && terms.some((term) => termMatches(term, other, namespaceLabels(other.namespace)));
+      // Somebody to be near has come, or somebody to keep away from has gone, or who kept us away.
+      if (!all(pod.affinity, before) && all(pod.affinity, now)) return true;
+      // Without the last of a group the next one is its first, and free to go anywhere.
+      if (!now && all(pod.affinity, before) && all(pod.affinity, pod)) return true;
+      if (any(pod.antiAffinity, before) && !any(pod.antiAffinity, now)) return true;
+      const rejects = (other: PodInfo | undefined): boolean => any(other?.antiAffinity ?? [], pod);
+      return rejects(before) && !(now && rejects(now));
+    },
     prepareFilter(pod, { snapshot, namespaceLabels }) {
       const ownLabels = namespaceLabels(pod.namespace);
       const existing = new Topology();

@@ -78,6 +78,11 @@ export function createPodTopologySpread({ defaultConstraints }: SpreadArgs): Plu
     name: 'PodTopologySpread',
     weight: 2,
     wakes: ['NodeAdd', 'NodeLabel', 'NodeTaint', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate'],
+    mayHelp(pod, { before, now }, context) {
+      if ((now ?? before)?.namespace !== pod.namespace) return false;
+      const counted = ({ selector }: Constraint, other: PodInfo | undefined): boolean => other !== undefined && selector.matches(other.labels);
+      return constraintsOf(pod, 'DoNotSchedule', context).some((constraint) => counted(constraint, before) !== counted(constraint, now));
+    },
     prepareFilter(pod, context) {
       const { snapshot } = context;
       const constraints = constraintsOf(pod, 'DoNotSchedule', context);
