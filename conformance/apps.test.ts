@@ -3,28 +3,11 @@ import type { V1ConfigMap, V1Deployment, V1PodList, V1ReplicaSet, V1ReplicaSetLi
 import { assert } from 'chai';
 import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
-import { busyboxImage } from './fixtures/images.ts';
+import { podTemplate, workload } from './fixtures/workloads.ts';
 
-const template = (app: string, version = '1', more = ''): string => `{ metadata: { labels: { app: ${app} } }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: main, image: ${busyboxImage}, command: [sleep, "3600"], env: [{ name: V, value: "${version}" }]${more} }] } }`;
-const deployment = (name: string, replicas: number, version = '1', strategy = ''): string => `
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: ${name} }
-spec:
-  replicas: ${replicas}
-  ${strategy}
-  selector: { matchLabels: { app: ${name} } }
-  template: ${template(name, version)}
-`;
-const replicaSet = (name: string, replicas: number): string => `
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: { name: ${name} }
-spec:
-  replicas: ${replicas}
-  selector: { matchLabels: { app: ${name} } }
-  template: ${template(name)}
-`;
+const revision = 'deployment.kubernetes.io/revision';
+const deployment = (name: string, replicas: number, version = '1', spec: object = {}): string => workload('Deployment', name, { replicas, ...spec }, { version });
+const replicaSet = (name: string, replicas: number): string => workload('ReplicaSet', name, { replicas });
 
 describe('[sig-apps] workloads', function () {
   let cluster: Cluster;
@@ -37,10 +20,15 @@ describe('[sig-apps] workloads', function () {
   const sets = async (app: string): Promise<V1ReplicaSet[]> => (await k.json<V1ReplicaSetList>(`get replicasets -l app=${app}`)).items;
 
   it('[sig-apps] Deployment RollingUpdateDeployment should delete old pods and create new ones [Conformance]', async () => {
-    await k.apply(deployment('rolling', 3, '1', 'strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } }'));
+    // A set from before is adopted, and its revision, beyond what a number holds, counts on.
+    const labels = { app: 'rolling', own: 'adopted' };
+    const adopted = JSON.parse(workload('ReplicaSet', 'adopted', { replicas: 1, selector: { matchLabels: labels } }, { labels })) as { metadata: object };
+    await k.apply(JSON.stringify({ ...adopted, metadata: { ...adopted.metadata, annotations: { [revision]: '3546343826724305832' } } }));
+    await k('wait --for=jsonpath={.status.readyReplicas}=1 replicaset/adopted --timeout=60s');
+    await k.apply(deployment('rolling', 3, '1', { strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } } }));
     await k('rollout status deployment/rolling --timeout=60s');
     const watch = k.start('get deployment rolling -w -o', 'jsonpath={.status.replicas} {.status.availableReplicas}{"\\n"}');
-    await k.apply(deployment('rolling', 3, '2', 'strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } }'));
+    await k.apply(deployment('rolling', 3, '2', { strategy: { rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } } }));
     await k('rollout status deployment/rolling --timeout=60s');
     await watch.stop();
     const counts = watch.output().trim().split('\n').map((line) => line.split(' ').map(Number));
@@ -49,19 +37,19 @@ describe('[sig-apps] workloads', function () {
       assert.isAtMost(total, 4, 'never more than maxSurge above');
       assert.isAtLeast(available, 2, 'never more than maxUnavailable below');
     }
-    const [old, fresh] = (await sets('rolling')).sort((a, b) => Number(a.metadata?.annotations?.['deployment.kubernetes.io/revision']) - Number(b.metadata?.annotations?.['deployment.kubernetes.io/revision']));
-    assert.equal(old?.spec?.replicas, 0);
-    assert.equal(fresh?.status?.availableReplicas, 3);
+    const found = (await sets('rolling')).map(({ metadata, spec, status }) => `${metadata?.annotations?.[revision]}: ${spec?.replicas} ${status?.availableReplicas ?? 0}`);
+    assert.sameMembers(found, ['3546343826724305832: 0 0', '3546343826724305833: 0 0', '3546343826724305834: 3 3']);
+    assert.equal((await k.json<V1ReplicaSet>('get replicaset adopted')).metadata?.ownerReferences?.[0]?.name, 'rolling');
     const status = (await k.json<V1Deployment>('get deployment rolling')).status;
     assert.deepEqual(status?.conditions?.map(({ type, status: value, reason }) => `${type} ${value} ${reason}`).sort(), ['Available True MinimumReplicasAvailable', 'Progressing True NewReplicaSetAvailable']);
   });
 
   it('[sig-apps] Deployment RecreateDeployment should delete old pods and create new ones [Conformance]', async () => {
-    await k.apply(deployment('recreate', 2, '1', 'strategy: { type: Recreate }'));
+    await k.apply(deployment('recreate', 2, '1', { strategy: { type: 'Recreate' } }));
     await k('rollout status deployment/recreate --timeout=60s');
     const watch = k.start('get pods -l app=recreate -w -o', 'jsonpath={.metadata.labels.pod-template-hash} {.metadata.name} {.status.phase}{"\\n"}');
     const [before] = await sets('recreate');
-    await k.apply(deployment('recreate', 2, '2', 'strategy: { type: Recreate }'));
+    await k.apply(deployment('recreate', 2, '2', { strategy: { type: 'Recreate' } }));
     await k('rollout status deployment/recreate --timeout=60s');
     await watch.stop();
     const oldHash = before?.metadata?.labels?.['pod-template-hash'];
@@ -72,7 +60,7 @@ describe('[sig-apps] workloads', function () {
   });
 
   it('[sig-apps] ReplicaSet should adopt matching pods on creation and release no longer matching pods [Conformance]', async () => {
-    await k.apply(`apiVersion: v1\nkind: Pod\nmetadata: { name: orphan, labels: { app: adopter } }\nspec: { terminationGracePeriodSeconds: 1, containers: [{ name: main, image: ${busyboxImage}, command: [sleep, "3600"] }] }\n`);
+    await k.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Pod', ...podTemplate('adopter'), metadata: { name: 'orphan', labels: { app: 'adopter' } } }));
     await k.apply(replicaSet('adopter', 1));
     await until('adopted', async () => assert.equal(await k('get pod orphan -o', 'jsonpath={.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name} {.metadata.ownerReferences[0].controller}'), 'ReplicaSet/adopter true'));
     assert.lengthOf((await k.json<V1PodList>('get pods -l app=adopter')).items, 1, 'no second pod');
@@ -86,7 +74,7 @@ describe('[sig-apps] workloads', function () {
   });
 
   it('[sig-apps] Deployment: a template that never becomes ready is reported, and undone', async () => {
-    await k.apply(deployment('stuck', 1, '1', 'progressDeadlineSeconds: 6'));
+    await k.apply(deployment('stuck', 1, '1', { progressDeadlineSeconds: 6 }));
     await k('rollout status deployment/stuck --timeout=30s');
     await k('set image deployment/stuck main=test.local/absent:1');
     const status = await k.attempt('rollout status deployment/stuck --timeout=30s');
