@@ -45,7 +45,7 @@ describe('controllers', () => {
     }
   }
 
-  describe('[sig-apps] DisruptionController', () => {
+  describe('disruption budgets', () => {
     const labels = { app: 'guarded' };
     const container = { name: 'c', image: 'busybox' };
     const budgetsOf = (space: string): string => `/apis/policy/v1/namespaces/${space}/poddisruptionbudgets`;
@@ -58,7 +58,7 @@ describe('controllers', () => {
     const podsOf = async (space: string): Promise<string[]> =>
       (await api.must<{ items: { metadata: { name: string; deletionTimestamp?: string } }[] }>('GET', `/api/v1/namespaces/${space}/pods`)).items.filter(({ metadata }) => !metadata.deletionTimestamp).map(({ metadata }) => metadata.name);
 
-    it('Listing PodDisruptionBudgets for all namespaces should list and delete a collection of PodDisruptionBudgets [Conformance]', async () => {
+    it('[sig-apps] DisruptionController Listing PodDisruptionBudgets for all namespaces should list and delete a collection of PodDisruptionBudgets [Conformance]', async () => {
       const [one, other] = [await namespace(), await namespace()];
       const marked = { labels: { foo: spaces.toString() } };
       await budget(one, { minAvailable: 2 }, 'foo', marked);
@@ -71,7 +71,7 @@ describe('controllers', () => {
       await api.must('DELETE', budgetsOf(one) + query);
       assert.strictEqual(await names('/apis/policy/v1/poddisruptionbudgets'), 1);
     });
-    it('should create a PodDisruptionBudget [Conformance]', async () => {
+    it('[sig-apps] DisruptionController should create a PodDisruptionBudget [Conformance]', async () => {
       const space = await namespace();
       await budget(space, { minAvailable: '1%' });
       const path = `${budgetsOf(space)}/foo`;
@@ -83,7 +83,7 @@ describe('controllers', () => {
       await api.must('DELETE', path);
       assert.strictEqual((await api.call('GET', path)).status, 404);
     });
-    it('should observe PodDisruptionBudget status updated [Conformance]', async () => {
+    it('[sig-apps] DisruptionController should observe PodDisruptionBudget status updated [Conformance]', async () => {
       const space = await namespace();
       await budget(space, { minAvailable: 1 });
       for (const name of ['a', 'b', 'c']) await api.must('POST', `/api/v1/namespaces/${space}/pods`, { metadata: { name, labels }, spec: { containers: [container] } });
@@ -91,7 +91,7 @@ describe('controllers', () => {
       assert.deepInclude(status, { currentHealthy: 3, desiredHealthy: 1, expectedPods: 3 });
       assert.deepInclude(status.conditions[0], { type: 'DisruptionAllowed', status: 'True', reason: 'SufficientPods' });
     });
-    it('should update/patch PodDisruptionBudget status [Conformance]', async () => {
+    it('[sig-apps] DisruptionController should update/patch PodDisruptionBudget status [Conformance]', async () => {
       const space = await namespace();
       await budget(space, { minAvailable: 1 });
       const path = `${budgetsOf(space)}/foo`;
@@ -101,7 +101,7 @@ describe('controllers', () => {
       const patched = await api.merge<Budget>(`${path}/status`, { status: { disruptedPods: { 'old-pod': null } } });
       assert.isEmpty(patched.status.disruptedPods ?? {});
     });
-    it('should block an eviction until the PDB is updated to allow it [Conformance]', async () => {
+    it('[sig-apps] DisruptionController should block an eviction until the PDB is updated to allow it [Conformance]', async () => {
       const space = await namespace();
       await budget(space, { minAvailable: 3 });
       await replicaSet(space, 3);
@@ -138,9 +138,9 @@ describe('controllers', () => {
     });
   });
 
-  describe('[sig-network] EndpointSliceMirroring', () => {
+  describe('mirrored endpoints', () => {
     interface Slice { metadata: Meta; endpoints: { addresses: string[]; conditions: object }[]; ports: { port: number }[] }
-    it('should mirror a custom Endpoints resource through create update and delete [Conformance]', async () => {
+    it('[sig-network] EndpointSliceMirroring should mirror a custom Endpoints resource through create update and delete [Conformance]', async () => {
       const space = await namespace();
       const core = `/api/v1/namespaces/${space}`;
       const slices = `/apis/discovery.k8s.io/v1/namespaces/${space}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dcustom`;
