@@ -8,7 +8,6 @@ import { isTrue } from '../filters/request-info.ts';
 import type { Authorizer } from '../filters/seams.ts';
 import type { Backend, CustomHandler } from '../backend.ts';
 import { checkDepth, shallow } from '../decoding/depth.ts';
-import { deprecatedKinds } from '../resources/warnings/kinds.ts';
 import { applyJsonPatch } from '../patch/json.ts';
 import { applyMergePatch } from '../patch/merge.ts';
 import { applyStrategicPatch } from '../patch/strategic.ts';
@@ -77,8 +76,7 @@ async function locate(deps: ApiDeps, context: RequestState): Promise<Located> {
   const served = deps.resources.find(info.group, info.version, info.resource);
   if (!served) throw noSuchResource();
   const { row } = served;
-  const deprecation = deprecatedKinds[served.id];
-  if (deprecation !== undefined) context.warnings.push(deprecation);
+  if (row.deprecation !== undefined) context.warnings.push(row.deprecation);
   // `/api/v1/namespaces/x` carries its own name where others have their namespace.
   const namespace = row.namespaced ? info.namespace : '';
   if (!row.namespaced && info.namespace !== '' && served.id !== 'namespaces') throw noSuchResource();

@@ -117,7 +117,7 @@ export class ServedResources {
         return view;
       },
     };
-    this.#byPath.set(`${row.group}/${row.version}/${row.resource}`, served);
+    if (!row.unserved) this.#byPath.set(`${row.group}/${row.version}/${row.resource}`, served);
     if (!this.#byId.has(id) || same) this.#byId.set(id, served);
   }
 }

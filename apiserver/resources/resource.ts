@@ -41,6 +41,8 @@ export interface Strategy {
   prepareForCreate?(object: KubeObject, context: WriteContext): void;
   /** On the main resource: keeps status from `old`, and what else clients cannot change. Generation is raised by the handler; it holds the old one here, and kinds with a rule of their own may raise it. */
   prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): void;
+  /** Brings in what `validate` needs and most servers never do; awaited before it when there is something. */
+  load?(object: Readonly<KubeObject>): Promise<void> | undefined;
   /** On creates and updates; `old` tells which, for rules that spare what is stored already. */
   validate?(object: KubeObject, context: WriteContext, old?: Readonly<KubeObject>): FieldError[];
   /** What updates have on top of `validate`. */
@@ -98,6 +100,12 @@ export interface SubresourceRow {
   connect?: boolean;
 }
 
+/** Between a version and the stored one. May work in place. */
+export interface Convert {
+  toStored(object: KubeObject): KubeObject;
+  fromStored(object: KubeObject): KubeObject;
+}
+
 export interface ResourceRow {
   group: string;
   version: string;
@@ -115,10 +123,14 @@ export interface ResourceRow {
   storageVersionHash?: string;
   /** Where objects are stored: `/registry/pods/`; undefined for kinds that are only ever answered (reviews, bindings). */
   storagePrefix?: string;
+  /** Only stored: versions that are switched on share its store, it is not switched on itself. */
+  unserved?: true;
+  /** What every request for it is warned of. */
+  deprecation?: string;
   /** Resource id whose store this one shares in another version or group (events.k8s.io, autoscaling/v1). */
   storedAs?: string;
   /** Objects between this version and the stored one; in place is allowed. Absent: only apiVersion and kind differ. */
-  convert?: { toStored(object: KubeObject): KubeObject; fromStored(object: KubeObject): KubeObject };
+  convert?: Convert;
   strategy: Strategy;
 }
 

@@ -4,7 +4,7 @@ import { resourceId } from './resource.ts';
 import { builtinRows } from './registry.ts';
 import { checkRuntimeConfig, parseRuntimeConfig } from './runtime-config.ts';
 
-const served = (...entries: string[]): Set<string> => new Set(builtinRows({ runtimeConfig: parseRuntimeConfig(entries) }).map((row) => `${resourceId(row)}/${row.version}`));
+const served = (...entries: string[]): Set<string> => new Set(builtinRows({ runtimeConfig: parseRuntimeConfig(entries) }).filter((row) => !row.unserved).map((row) => `${resourceId(row)}/${row.version}`));
 
 describe('builtinRows() by runtimeConfig', () => {
   it('serves stable versions only unless asked', () => {
@@ -15,6 +15,10 @@ describe('builtinRows() by runtimeConfig', () => {
     [['networking.k8s.io/v1beta1/ipaddresses'], ['ipaddresses.networking.k8s.io/v1beta1'], ['servicecidrs.networking.k8s.io/v1beta1']],
     [['api/beta=true'], ['resourceclaims.resource.k8s.io/v1beta2', 'mutatingadmissionpolicies.admissionregistration.k8s.io/v1beta1'], ['mutatingadmissionpolicies.admissionregistration.k8s.io/v1alpha1']],
     [['api/all=true', 'api/alpha=false'], ['servicecidrs.networking.k8s.io/v1beta1'], ['mutatingadmissionpolicies.admissionregistration.k8s.io/v1alpha1']],
+    [['coordination.k8s.io/v1alpha2=true'], ['leasecandidates.coordination.k8s.io/v1alpha2'], ['leasecandidates.coordination.k8s.io/v1beta1']],
+    [['resource.k8s.io/v1beta1=true', 'resource.k8s.io/v1=false'], ['resourceclaims.resource.k8s.io/v1beta1'], ['resourceclaims.resource.k8s.io/v1', 'resourceclaims.resource.k8s.io/v1beta2']],
+    [['autoscaling/v2=false'], ['horizontalpodautoscalers.autoscaling/v1'], ['horizontalpodautoscalers.autoscaling/v2']],
+    [['api/all=true'], ['devicetaintrules.resource.k8s.io/v1alpha3', 'devicetaintrules.resource.k8s.io/v1beta2', 'storageversions.internal.apiserver.k8s.io/v1alpha1'], ['clustertrustbundles.certificates.k8s.io/v1beta1']],
     [['batch/v1=false'], ['deployments.apps/v1'], ['jobs.batch/v1', 'cronjobs.batch/v1']],
     [['apps/v1/daemonsets=false'], ['deployments.apps/v1'], ['daemonsets.apps/v1']],
     [['api/all=false', 'apps/v1=true'], ['deployments.apps/v1'], ['jobs.batch/v1']],
@@ -35,8 +39,7 @@ describe('checkRuntimeConfig()', () => {
     [['apps/v1/Deployments=false'], 'invalid key apps/v1/Deployments: group/version/resource and resource is always lowercase plural, not "Deployments"'],
     [['apps=true'], 'runtime-config invalid key apps'],
     [['zoo/v1=true', 'abc/v1=true'], 'unknown api groups abc,zoo'],
-    [['certificates.k8s.io/v1beta1=true'], 'certificates.k8s.io/v1beta1 cannot be switched on: this server does not have it'],
   ];
   for (const [entries, error] of cases) it(`refuses ${entries.join(',')}`, () => expect(() => checkRuntimeConfig(parseRuntimeConfig(entries))).to.throw(error));
-  it('takes versions that have become empty', () => checkRuntimeConfig(parseRuntimeConfig(['flowcontrol.apiserver.k8s.io/v1beta3=true', 'certificates.k8s.io/v1beta1=false'])));
+  it('takes versions that have become empty', () => checkRuntimeConfig(parseRuntimeConfig(['flowcontrol.apiserver.k8s.io/v1beta3=true', 'certificates.k8s.io/v1beta1=true'])));
 });

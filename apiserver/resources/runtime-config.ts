@@ -10,22 +10,9 @@ export class RuntimeConfigError extends Error {
   override name = 'RuntimeConfigError';
 }
 
-/** Versions with the shape of the stable one: they are served from its store when they are switched on. */
-export const sameShape: readonly { group: string; version: string; resources: readonly string[] }[] = [
-  { group: 'networking.k8s.io', version: 'v1beta1', resources: ['ipaddresses', 'servicecidrs'] },
-  { group: 'storage.k8s.io', version: 'v1beta1', resources: ['volumeattributesclasses'] },
-  { group: 'admissionregistration.k8s.io', version: 'v1beta1', resources: ['mutatingadmissionpolicies', 'mutatingadmissionpolicybindings'] },
-  { group: 'admissionregistration.k8s.io', version: 'v1alpha1', resources: ['mutatingadmissionpolicies', 'mutatingadmissionpolicybindings'] },
-  { group: 'resource.k8s.io', version: 'v1beta2', resources: ['deviceclasses', 'resourceclaims', 'resourceclaimtemplates', 'resourceslices'] },
-];
-
-/** What upstream serves on request and this server cannot: other shapes, or kinds that have no stable version. */
-const notHere = new Set([
-  'certificates.k8s.io/v1beta1', 'certificates.k8s.io/v1alpha1', 'scheduling.k8s.io/v1alpha2', 'coordination.k8s.io/v1beta1', 'coordination.k8s.io/v1alpha2',
-  'resource.k8s.io/v1beta1', 'resource.k8s.io/v1alpha3', 'internal.apiserver.k8s.io/v1alpha1', 'storagemigration.k8s.io/v1beta1',
-]);
-/** Known versions without any resource: switching them changes nothing. */
+/** Known versions without any resource: switching them changes nothing. The first four have kinds of features that are off. */
 const empty = new Set([
+  'certificates.k8s.io/v1beta1', 'certificates.k8s.io/v1alpha1', 'scheduling.k8s.io/v1alpha2', 'storagemigration.k8s.io/v1beta1',
   'apps/v1beta1', 'apps/v1beta2', 'authentication.k8s.io/v1beta1', 'authentication.k8s.io/v1alpha1', 'authorization.k8s.io/v1beta1', 'autoscaling/v2beta1', 'autoscaling/v2beta2', 'batch/v1beta1',
   'discovery.k8s.io/v1beta1', 'events.k8s.io/v1beta1', 'extensions/v1beta1', 'flowcontrol.apiserver.k8s.io/v1beta1', 'flowcontrol.apiserver.k8s.io/v1beta2', 'flowcontrol.apiserver.k8s.io/v1beta3',
   'node.k8s.io/v1beta1', 'node.k8s.io/v1alpha1', 'policy/v1beta1', 'rbac.authorization.k8s.io/v1beta1', 'rbac.authorization.k8s.io/v1alpha1', 'scheduling.k8s.io/v1beta1', 'scheduling.k8s.io/v1alpha1',
@@ -47,7 +34,7 @@ export function parseRuntimeConfig(entries: readonly string[]): RuntimeConfig {
 export function checkRuntimeConfig(config: RuntimeConfig): void {
   const keys = Object.keys(config);
   if (keys.length === 1 && config['api/all'] === 'false') throw new RuntimeConfigError('invalid runtime-config with only api/all=false');
-  const all = new Set([...data.groups.flatMap(({ group, versions }) => versions.map((version) => `${group}/${version}`)), ...notHere, ...empty, ...sameShape.map(({ group, version }) => `${group}/${version}`)]);
+  const all = new Set([...data.groups.flatMap(({ group, versions }) => versions.map((version) => `${group}/${version}`)), ...empty, ...[...data.resources, ...data.others].map(({ group, version }) => `${group}/${version}`)]);
   const groups = new Set([...all].map((one) => one.split('/')[0]));
   const unknown = new Set<string>();
   for (const [key, value] of Object.entries(config)) {
@@ -65,7 +52,6 @@ export function checkRuntimeConfig(config: RuntimeConfig): void {
     const on = truths[value];
     if (on === undefined) throw new RuntimeConfigError(`invalid value of ${key}: ${value}, err: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
     if (resource !== undefined && resource.toLowerCase() !== resource) throw new RuntimeConfigError(`invalid key ${key}: group/version/resource and resource is always lowercase plural, not ${JSON.stringify(resource)}`);
-    if (on && notHere.has(`${group}/${version}`)) throw new RuntimeConfigError(`${group}/${version} cannot be switched on: this server does not have it`);
   }
   if (unknown.size > 0) throw new RuntimeConfigError(`unknown api groups ${[...unknown].sort().join(',')}`);
 }

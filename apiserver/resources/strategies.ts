@@ -3,6 +3,7 @@
 import { badRequest } from '#machinery/api/status.ts';
 import { QuantityError } from '#machinery/api/quantity.ts';
 import { parseApiVersion } from '#machinery/api/object.ts';
+import type { KubeObject } from '#machinery/api/object.ts';
 import { mutatingPolicyBindingStrategy, mutatingPolicyStrategy, validatingPolicyBindingStrategy, validatingPolicyStrategy } from './admissionregistration/policies.ts';
 import { mutatingWebhooksStrategy, validatingWebhooksStrategy } from './admissionregistration/webhooks.ts';
 import { definitionStrategy } from './apiextensions/customresourcedefinition.ts';
@@ -14,7 +15,9 @@ import { replicaSetStrategy } from './apps/replicaset.ts';
 import { statefulSetStrategy } from './apps/statefulset.ts';
 import { cronJobStrategy } from './batch/cronjob.ts';
 import { jobStrategy } from './batch/job.ts';
+import { storageVersionStrategy } from './apiserverinternal/storageversion.ts';
 import { leaseStrategy } from './coordination/lease.ts';
+import { leaseCandidateStrategy } from './coordination/leasecandidate.ts';
 import { configMapStrategy } from './core/configmap.ts';
 import { endpointsStrategy } from './core/endpoints.ts';
 import { eventStrategy } from './core/event.ts';
@@ -32,7 +35,7 @@ import { serviceStrategy } from './core/service.ts';
 import { serviceAccountStrategy } from './core/serviceaccount.ts';
 import { endpointSliceStrategy } from './discovery/endpointslice.ts';
 import { nameIsSubdomain } from './meta.ts';
-import { autoscalerStrategy, autoscalerV1Strategy } from './autoscaling/horizontalpodautoscaler.ts';
+import { autoscalerStrategy, defaultAutoscalerV1 } from './autoscaling/horizontalpodautoscaler.ts';
 import { signingRequestStrategy } from './certificates/certificatesigningrequest.ts';
 import { flowSchemaStrategy, priorityLevelStrategy } from './flowcontrol/flowcontrol.ts';
 import { ingressStrategy } from './networking/ingress.ts';
@@ -46,14 +49,20 @@ import { clusterRoleBindingStrategy, roleBindingStrategy } from './rbac/bindings
 import { clusterRoleStrategy, roleStrategy } from './rbac/roles.ts';
 import { deviceClassStrategy, resourceClaimStrategy, resourceClaimTemplateStrategy } from './resource/kinds.ts';
 import { resourceSliceStrategy } from './resource/slice.ts';
+import { defaultClaimStatus } from './resource/claim-status.ts';
+import { defaultClaimV1beta1, defaultSliceV1beta1 } from './resource/conversion.ts';
+import { deviceTaintRuleStrategy } from './resource/devicetaintrule.ts';
+import { poolStatusRequestStrategy } from './resource/resourcepoolstatusrequest.ts';
 import { priorityClassStrategy } from './scheduling/priorityclass.ts';
 import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from './storage/csi.ts';
 import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storageclass.ts';
 import { volumeAttachmentStrategy } from './storage/volumeattachment.ts';
+import { conversions } from './conversions.ts';
 import { kindWarnings } from './warnings/kinds.ts';
 import type { RegistryOptions } from './registry.ts';
 import type { Strategy } from './resource.ts';
-import { dropNulls } from './values.ts';
+import { inStoredForm } from './stored-form.ts';
+import { at, dropNulls, need } from './values.ts';
 
 export function strategies(options: RegistryOptions): Record<string, Strategy> {
   const eventTtl = options.eventTtlSeconds ?? 3600;
@@ -80,7 +89,7 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'daemonsets.apps': daemonSetStrategy,
     'controllerrevisions.apps': controllerRevisionStrategy,
     'horizontalpodautoscalers.autoscaling': autoscalerStrategy,
-    'horizontalpodautoscalers.autoscaling/v1': autoscalerV1Strategy,
+    'horizontalpodautoscalers.autoscaling/v1': inVersion('horizontalpodautoscalers.autoscaling/v1', autoscalerStrategy, defaultAutoscalerV1),
     'poddisruptionbudgets.policy': disruptionBudgetStrategy,
     'networkpolicies.networking.k8s.io': networkPolicyStrategy,
     'ingresses.networking.k8s.io': ingressStrategy,
@@ -113,6 +122,16 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'resourceclaims.resource.k8s.io': resourceClaimStrategy,
     'resourceclaimtemplates.resource.k8s.io': resourceClaimTemplateStrategy,
     'resourceslices.resource.k8s.io': resourceSliceStrategy,
+    'resourceclaims.resource.k8s.io/v1beta1': inVersion('resourceclaims.resource.k8s.io/v1beta1', resourceClaimStrategy, (object) => {
+      defaultClaimV1beta1(object['spec']);
+      defaultClaimStatus(need(object, 'status'));
+    }),
+    'resourceclaimtemplates.resource.k8s.io/v1beta1': inVersion('resourceclaimtemplates.resource.k8s.io/v1beta1', resourceClaimTemplateStrategy, (object) => defaultClaimV1beta1(at(object, 'spec', 'spec'))),
+    'resourceslices.resource.k8s.io/v1beta1': inVersion('resourceslices.resource.k8s.io/v1beta1', resourceSliceStrategy, (object) => defaultSliceV1beta1(object['spec'])),
+    'devicetaintrules.resource.k8s.io': deviceTaintRuleStrategy,
+    'resourcepoolstatusrequests.resource.k8s.io': poolStatusRequestStrategy,
+    'leasecandidates.coordination.k8s.io': leaseCandidateStrategy,
+    'storageversions.internal.apiserver.k8s.io': storageVersionStrategy,
     'customresourcedefinitions.apiextensions.k8s.io': definitionStrategy,
     'jobs.batch': jobStrategy,
     'cronjobs.batch': cronJobStrategy,
@@ -120,6 +139,13 @@ export function strategies(options: RegistryOptions): Record<string, Strategy> {
     'leases.coordination.k8s.io': leaseStrategy,
   };
   return Object.fromEntries(Object.entries(made).map(([id, strategy]) => [id, complete(id, strategy)]));
+}
+
+/** Rules of a version in a shape of its own. */
+function inVersion(key: string, strategy: Strategy, defaults: (object: KubeObject) => void): Strategy {
+  const conversion = conversions[key];
+  if (!conversion) throw new Error(`${key} has no conversion`);
+  return inStoredForm(strategy, conversion.convert, defaults);
 }
 
 /** Holds data of any shape, in which null may mean something. */

@@ -8,7 +8,7 @@ import { resourceId } from './resource.ts';
 import type { ResourceRow, WriteContext } from './resource.ts';
 
 export const now = Date.parse('2026-01-02T03:04:05Z');
-const rows = builtinRows();
+const rows = [...builtinRows(), ...builtinRows({ runtimeConfig: { 'api/all': 'true' } })]; // what is usual comes first
 
 /** `pods`, `deployments.apps`; the preferred version. */
 export function rowOf(id: string): ResourceRow {

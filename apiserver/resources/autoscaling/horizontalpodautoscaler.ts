@@ -4,7 +4,7 @@ import { canonicalQuantity, parseQuantity } from '#machinery/api/quantity.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { validateCounts } from '../apps/workload.ts';
-import { basicStrategy, kindStrategy, zeroStatus } from '../basic.ts';
+import { kindStrategy, zeroStatus } from '../basic.ts';
 import { validateContainerResourceName } from '../core/resource-names.ts';
 import { isQuantityNegative } from '../formats.ts';
 import type { Strategy } from '../resource.ts';
@@ -23,8 +23,6 @@ const rules: Partial<Strategy> = {
 const basics = { status: true, initialStatus: () => ({ currentReplicas: 0, desiredReplicas: 0 }) } as const;
 
 export const autoscalerStrategy = kindStrategy(basics, { ...rules, default: defaultAutoscaler });
-/** Rules run on the stored form; a request is defaulted in its own version first. */
-export const autoscalerV1Strategy: Strategy = { ...basicStrategy(basics), ...autoscalerStrategy, default: defaultAutoscalerV1 };
 
 function defaultAutoscaler(object: KubeObject): void {
   const spec = need(object, 'spec');
@@ -60,7 +58,7 @@ function canonical(object: Obj, field: string): void {
   if (typeof value === 'string' || typeof value === 'number') object[field] = canonicalQuantity(value);
 }
 
-function defaultAutoscalerV1(object: KubeObject): void {
+export function defaultAutoscalerV1(object: KubeObject): void {
   const spec = need(object, 'spec');
   setMissing(spec, 'minReplicas', 1);
   // Metrics that v1 cannot say are in this annotation; only without any does the usual one apply.

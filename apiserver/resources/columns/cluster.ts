@@ -2,7 +2,7 @@
 import { humanDuration } from '#machinery/api/duration.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { asObject, at, entries, integer, items, objects, strings, text } from '../values.ts';
-import { age, count, field, name, part, selectorCell, table, withMore } from './column.ts';
+import { age, count, field, name, part, selectorCell, since, table, withMore } from './column.ts';
 import type { Cell, Table } from './column.ts';
 import { loadBalancerAddresses } from './core.ts';
 
@@ -70,6 +70,21 @@ function claimState(claim: Readonly<KubeObject>): string {
   }
   return states.join(',');
 }
+const conditionThatHolds = (request: Readonly<KubeObject>, types: readonly string[]) => objects(at(request, 'status', 'conditions')).find((condition) => types.includes(text(condition['type'])) && condition['status'] === 'True');
+/** The condition that says that a request for the status of pools is answered. */
+const poolRequestEnd = (request: Readonly<KubeObject>) => {
+  const end = conditionThatHolds(request, ['Complete', 'Failed']);
+  return end?.['type'] === 'Complete' ? end : undefined;
+};
+const isFailed = (request: Readonly<KubeObject>): boolean => conditionThatHolds(request, ['Complete', 'Failed'])?.['type'] === 'Failed';
+const poolSum = (amount: (pool: Record<string, unknown>) => number): Cell => (request) =>
+  (request['status'] === undefined || isFailed(request) ? '-' : String(objects(at(request, 'status', 'pools')).reduce((sum, pool) => sum + amount(pool), 0)));
+const poolRequestState: Cell = (request) => {
+  if (isFailed(request)) return 'Failed';
+  if (!poolRequestEnd(request)) return 'Pending';
+  const [all, listed] = [integer(at(request, 'status', 'poolCount')) ?? 0, objects(at(request, 'status', 'pools')).length];
+  return all > listed ? `Complete (${listed}/${all} pools)` : 'Complete';
+};
 const isDefaultClass = (object: Readonly<KubeObject>): boolean =>
   ['storageclass.kubernetes.io/is-default-class', 'storageclass.beta.kubernetes.io/is-default-class'].some((key) => object.metadata?.annotations?.[key] === 'true');
 
@@ -198,6 +213,37 @@ export const clusterTables: Readonly<Record<string, Table>> = {
   'deviceclasses.resource.k8s.io': table(name, age),
   'resourceclaimtemplates.resource.k8s.io': table(name, age),
   'resourceclaims.resource.k8s.io': table(name, part('State', 'How far the claim is.', claimState), age),
+  'devicetaintrules.resource.k8s.io': table(
+    name,
+    ...(['key', 'value', 'effect'] as const).map((one) => part(one.charAt(0).toUpperCase() + one.slice(1), `The ${one} of the taint.`, field(`spec.taint.${one}`))),
+    part('TimeAdded', 'Since when devices have the taint.', (object, now) => since(at(object, 'spec', 'taint', 'timeAdded'), now, '')),
+    age,
+  ),
+  'resourcepoolstatusrequests.resource.k8s.io': table(
+    name,
+    part('Driver', 'Driver whose pools are asked for.', field('spec.driver')),
+    ...(['total', 'available', 'allocated', 'unavailable'] as const).map((kind) => part(kind.charAt(0).toUpperCase() + kind.slice(1), `How many devices there are (${kind}).`, poolSum((pool) => integer(pool[`${kind}Devices`]) ?? 0))),
+    part('Errors', 'How many pools are not as they should be.', poolSum((pool) => (pool['validationError'] === undefined ? 0 : 1))),
+    part('Pools', 'How many pools there are.', field('status.poolCount', 0), number),
+    part('Status', 'How far the answer is.', poolRequestState),
+    part('Completed', 'Time since the answer.', (object, now) => since(poolRequestEnd(object)?.['lastTransitionTime'], now, '<none>')),
+  ),
+  'leasecandidates.coordination.k8s.io': table(
+    name,
+    part('LeaseName', 'The lease it is a candidate for.', field('spec.leaseName')),
+    part('BinaryVersion', 'Version of its program.', field('spec.binaryVersion')),
+    part('EmulationVersion', 'Version it behaves like.', field('spec.emulationVersion')),
+    age,
+  ),
+  'storageversions.internal.apiserver.k8s.io': table(
+    name,
+    part('CommonEncodingVersion', 'Version that all servers store.', field('status.commonEncodingVersion', '<unset>')),
+    part('StorageVersions', 'Versions that servers store.', (object) => {
+      const servers = objects(at(object, 'status', 'storageVersions')).map((server) => `${text(server['apiServerID'])}=${text(server['encodingVersion'])}`);
+      return withMore(servers, 3, servers.length, '<unset>');
+    }),
+    age,
+  ),
   'resourceslices.resource.k8s.io': table(
     name,
     part('Node', 'Node of the devices.', field('spec.nodeName')),

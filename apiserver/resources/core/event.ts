@@ -89,9 +89,13 @@ export function eventStrategy(ttlSeconds: number, group: '' | 'events.k8s.io'): 
     ttlSeconds,
     validateName: nameFn,
     default(object) {
-      if (group !== '') return;
       // Plain structs and strings upstream: they are in every Event that is read.
       object['metadata'] ??= {};
+      if (group !== '') {
+        for (const name of ['regarding', 'deprecatedSource']) if (!isObject(object[name])) object[name] = {};
+        for (const name of ['eventTime', 'deprecatedFirstTimestamp', 'deprecatedLastTimestamp']) object[name] ??= null;
+        return;
+      }
       if (!isObject(object['involvedObject'])) object['involvedObject'] = {};
       if (!isObject(object['source'])) object['source'] = {};
       for (const name of ['firstTimestamp', 'lastTimestamp', 'eventTime']) object[name] ??= null;

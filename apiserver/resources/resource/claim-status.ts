@@ -1,6 +1,6 @@
 // The status of a ResourceClaim: who uses it, which devices it got, and what their drivers say of them.
 // Upstream: pkg/apis/resource/validation.
-import { dns1123LabelErrors, dns1123SubdomainErrors, ipFamily } from '#machinery/api/names.ts';
+import { dns1123LabelErrors, ipFamily } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { validateNodeSelector } from '../core/pod-scheduling-validation.ts';

@@ -16,13 +16,15 @@ export function defaultDeviceClaim(spec: unknown): void {
   for (const request of requests) {
     const exactly = asObject(request['exactly']);
     for (const one of [...(exactly ? [exactly] : []), ...objects(request['firstAvailable'])]) {
-      setEmpty(one, 'allocationMode', 'ExactCount');
-      if (one['allocationMode'] === 'ExactCount') setEmpty(one, 'count', 1);
+      defaultCount(one);
       defaultTolerations(one);
     }
   }
 }
-
+export function defaultCount(request: Obj): void {
+  setEmpty(request, 'allocationMode', 'ExactCount');
+  if (request['allocationMode'] === 'ExactCount') setEmpty(request, 'count', 1);
+}
 export function defaultTolerations(owner: Obj): void {
   for (const toleration of objects(owner['tolerations'])) setEmpty(toleration, 'operator', 'Equal');
 }

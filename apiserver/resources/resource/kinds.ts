@@ -1,4 +1,5 @@
 // DeviceClasses, ResourceClaims and ResourceClaimTemplates. Upstream: pkg/registry/resource and pkg/apis/resource/validation.
+import { maskTrailingDash } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { keepAllButStatus, kindStrategy } from '../basic.ts';
 import { isExtendedResource } from '../core/resource-names.ts';
@@ -7,11 +8,12 @@ import type { WriteContext } from '../resource.ts';
 import { asObject, at, forbiddenField, invalidField, objects, same, setMissing, text, unchanged } from '../values.ts';
 import { defaultClaimStatus, dropStatusOfFreedDevices, validateClaimStatus } from './claim-status.ts';
 import { defaultDeviceClaim, validateConfiguration, validateDeviceClaim, validateSelectors } from './device-claim.ts';
-import { validateList } from './names.ts';
+import { declaredSubdomainErrors, validateList } from './names.ts';
 
 const adminLabel = 'resource.kubernetes.io/admin-access';
 
 export const deviceClassStrategy = kindStrategy({ generation: 'spec' }, {
+  validateName: (name, prefix) => declaredSubdomainErrors(prefix ? maskTrailingDash(name) : name),
   validate(object, _, old) {
     const spec = asObject(object['spec']) ?? {};
     const name = spec['extendedResourceName'];

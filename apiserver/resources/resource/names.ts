@@ -32,6 +32,11 @@ function shortened(key: string, most: number): string {
   return `${bytes.subarray(0, Math.floor((rest + 1) / 2)).toString()}...${bytes.subarray(bytes.length - Math.floor(rest / 2)).toString()}`;
 }
 
+/** Rules that are declared on a type count in bytes, and say so. */
+export function declaredSubdomainErrors(name: string): string[] {
+  return dns1123SubdomainErrors(name).map((error) => error.replace(/^must be no more than (\d+) characters$/, 'must be no more than $1 bytes'));
+}
+
 export function validatePoolName(name: string, path: string): FieldError[] {
   if (name === '') return [required(path)];
   return [...(Buffer.byteLength(name) > 253 ? [tooLong(path, 253)] : []), ...name.split('/').flatMap((part) => invalidAll(path, part, dns1123SubdomainErrors(part)))];

@@ -17,9 +17,7 @@ const most = { devices: 128, devicesWithMore: 64, counterSets: 8 } as const;
 
 export const resourceSliceStrategy = kindStrategy({ generation: 'spec' }, {
   default(object) {
-    const spec = asObject(object['spec']) ?? {};
-    for (const set of objects(spec['sharedCounters'])) canonicalValues(set['counters']);
-    for (const device of objects(spec['devices'])) defaultDevice(device);
+    defaultSlice(object['spec'], (device) => device);
   },
   prepareForCreate: dropDisabled,
   prepareForUpdate: dropDisabled,
@@ -47,6 +45,14 @@ export const resourceSliceStrategy = kindStrategy({ generation: 'spec' }, {
   fieldLabelError: (label) => `field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: ${label}`,
 });
 
+/** `fieldsOf`: where a device holds its fields. */
+export function defaultSlice(spec: unknown, fieldsOf: (device: Obj) => Obj | undefined): void {
+  for (const set of objects(at(spec, 'sharedCounters'))) canonicalValues(set['counters']);
+  for (const device of objects(at(spec, 'devices'))) {
+    const fields = fieldsOf(device);
+    if (fields) defaultDevice(fields);
+  }
+}
 function defaultDevice(device: Obj): void {
   for (const taint of objects(device['taints'])) setMissing(taint, 'timeAdded', rfc3339(Date.now()));
   for (const consumed of objects(device['consumesCounters'])) canonicalValues(consumed['counters']);

@@ -84,9 +84,3 @@ function serviceWarnings(object: Readonly<KubeObject>): string[] {
     ...when(spec['trafficDistribution'] === 'PreferClose', 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'),
   ];
 }
-
-/** What the version of a kind is told on every request for it (its lifecycle's deprecation). */
-export const deprecatedKinds: Readonly<Record<string, string>> = {
-  endpoints: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
-  componentstatuses: 'v1 ComponentStatus is deprecated in v1.19+',
-};

@@ -52,4 +52,9 @@ export const objects: Readonly<Record<string, { id: string; object: Record<strin
     { name: 'd2', nodeSelector: selector() }, { name: 'd3', allNodes: true },
   ] } } },
   'slice of all nodes': { id: 'resourceslices.resource.k8s.io', object: { metadata: { name: 'x' }, spec: { ...spec, allNodes: true } } },
+  'taint rule': { id: 'devicetaintrules.resource.k8s.io', object: { metadata: { name: 'x' }, spec: { deviceSelector: { driver: 'gpu.example.com', pool: 'p/q', device: 'd1' }, taint: { key: 'example.com/broken', value: 'yes', effect: 'NoExecute', timeAdded: time } }, status: { conditions: [condition] } } },
+  'pool status request': { id: 'resourcepoolstatusrequests.resource.k8s.io', object: { metadata: { name: 'x' }, spec: { driver: 'gpu.example.com', poolName: 'p/q', limit: 5 }, status: {
+    poolCount: 2, conditions: [condition, { ...condition, type: 'Complete' }],
+    pools: [{ driver: 'gpu.example.com', poolName: 'p', generation: 1, resourceSliceCount: 1, totalDevices: 4, allocatedDevices: 1, availableDevices: 2, unavailableDevices: 1, nodeName: 'n1' }, { driver: 'gpu.example.com', poolName: 'q', generation: 1, validationError: 'm' }],
+  } } },
 };
