@@ -9,6 +9,7 @@ import { createWorkQueue } from '#machinery/client/work-queue.ts';
 import type { Controller, ControllerContext } from '../context.ts';
 import { isNamespaceTerminating } from '../pods.ts';
 import { createTriggerTimes, isSelecting, podsOf, servicesTouched, triggerKey } from '../service-pods.ts';
+import { changesTopology, wantsTopology, zoneShares } from './topology.ts';
 import { managedBy, managedByLabel, planSlices, serviceNameLabel } from './reconcile.ts';
 
 /** Longest wait for our own writes to come back through the informer. */
@@ -26,15 +27,18 @@ export function createEndpointSliceController({ informers, clientFor, recorderFo
     const { labels, namespace } = slice.metadata;
     return labels?.[managedByLabel] === managedBy && labels[serviceNameLabel] ? `${namespace}/${labels[serviceNameLabel]}` : undefined;
   };
+  /** Services whose endpoints were given to zones. */
+  const zoned = new Set<string>();
   known.slices.addIndex('service', (slice) => [serviceOf(slice) ?? '']);
 
   known.services.onChange(({ object }) => queue.add(keyOf(object)));
   known.pods.onChange((change) => servicesTouched(change, known.services).forEach((key) => queue.add(key)));
   known.nodes.onChange((change) => {
-    // Only whether a node exists and its zone matter here.
+    // Only whether a node exists and its zone matter here; for shares of zones also whether it is ready.
+    if (change.type === 'updated' && !changesTopology(change.old, change.object)) return;
     const zone = 'topology.kubernetes.io/zone';
-    if (change.type === 'updated' && change.old.metadata.labels?.[zone] === change.object.metadata.labels?.[zone]) return;
-    for (const service of known.services.list()) if (isSelecting(service)) queue.add(keyOf(service));
+    const concernsAll = change.type !== 'updated' || change.old.metadata.labels?.[zone] !== change.object.metadata.labels?.[zone];
+    for (const service of known.services.list()) if (isSelecting(service) && (concernsAll || wantsTopology(service))) queue.add(keyOf(service));
   });
   known.slices.onChange(({ type, object }) => {
     const key = serviceOf(object);
@@ -61,6 +65,7 @@ export function createEndpointSliceController({ informers, clientFor, recorderFo
     if (!service) {
       triggers.forget(key);
       unseen.delete(key);
+      zoned.delete(key);
       return; // the slices go with their owner
     }
     if (!isSelecting(service)) return;
@@ -75,8 +80,15 @@ export function createEndpointSliceController({ informers, clientFor, recorderFo
     const trigger = triggers.next(key, service, selected);
     const plan = planSlices({
       service, pods: selected, slices: known.slices.byIndex('service', key).filter(({ metadata }) => metadata.deletionTimestamp === undefined),
-      nodeOf: (node) => known.nodes.get('', node), maxEndpoints: config.maxEndpointsPerSlice,
+      nodeOf: (node) => known.nodes.get('', node), maxEndpoints: config.maxEndpointsPerSlice, shares: () => zoneShares(known.nodes.list()),
     });
+    for (const { works, message } of plan.topology) {
+      if (!works) recorder.event(service, 'Warning', 'TopologyAwareHintsDisabled', message);
+      else if (!zoned.has(key)) recorder.event(service, 'Normal', 'TopologyAwareHintsEnabled', message);
+    }
+    if (zoned.has(key) && plan.topology.length === 0) recorder.event(service, 'Warning', 'TopologyAwareHintsDisabled', `Topology Aware Hints has been disabled, addressType: ${service.spec?.ipFamilies?.join() || 'IPv4'}`);
+    if (plan.topology.some(({ works }) => works)) zoned.add(key);
+    else zoned.delete(key);
     const stamped = (slice: (typeof plan.create)[number]): object => {
       const { [triggerKey]: _, ...annotations } = slice.metadata.annotations ?? {};
       return { ...slice, metadata: { ...slice.metadata, annotations: trigger ? { ...annotations, [triggerKey]: trigger } : annotations } };

@@ -114,6 +114,23 @@ describe('planSlices()', () => {
     expect(counts(plan(service({ trafficDistribution: 'PreferSameZone' }), [pod(1)], stored))).to.deep.equal([0, 0, 0]);
     expect(plan(service(), [pod(1)], stored).update[0]?.endpoints?.[0]).not.to.have.property('hints');
   });
+  it('writes hints for PreferSameNode, each endpoint by what is known of it', () => {
+    nodes.bare = { metadata: { name: 'bare' } };
+    const [slice] = plan(service({ trafficDistribution: 'PreferSameNode' }), [pod(1), pod(2, { node: 'bare' }), pod(3, { ready: false })]).create;
+    expect(slice?.endpoints?.map(({ hints }) => hints)).to.deep.equal([{ forZones: [{ name: 'z' }], forNodes: [{ name: 'n' }] }, { forNodes: [{ name: 'bare' }] }, undefined]);
+  });
+  it('goes by the annotation before trafficDistribution, and says what came of it', () => {
+    nodes.other = { metadata: { name: 'other', labels: { 'topology.kubernetes.io/zone': 'y' } } };
+    const s = service({ trafficDistribution: 'PreferSameNode' });
+    s.metadata.annotations = { 'service.kubernetes.io/topology-mode': 'Auto' };
+    const shared = (zones: [string, number][] | undefined): Plan => planSlices({ service: s, pods: [pod(1), pod(2, { node: 'other' })], slices: [], nodeOf: (name) => nodes[name], maxEndpoints: 3, shares: () => zones && new Map(zones) });
+    const works = shared([['z', 0.5], ['y', 0.5]]);
+    expect(works.create[0]?.endpoints?.map(({ hints }) => hints)).to.deep.equal([{ forZones: [{ name: 'z' }] }, { forZones: [{ name: 'y' }] }]);
+    expect(works.topology).to.deep.equal([{ works: true, message: 'Topology Aware Hints has been enabled, addressType: IPv4' }]);
+    const fails = shared(undefined);
+    expect(fails.create[0]?.endpoints?.map(({ hints }) => hints)).to.deep.equal([undefined, undefined]);
+    expect(fails.topology[0]).to.deep.include({ works: false });
+  });
   it('holds every wanted endpoint exactly once, whatever the history', () => {
     let slices: EndpointSlice[] = [];
     let seed = 7;

@@ -4,6 +4,7 @@ import { isIPv6 } from 'node:net';
 import type { Endpoint, EndpointSlice, Node, ObjectMeta, Pod, Service } from '#machinery/api/object.ts';
 import { belongs, hostnameOf, ipsOf, isHeadless, targetPort } from '../service-pods.ts';
 import { isReady, sameMap, sameValue } from '../pods.ts';
+import { hintByTopology, wantsTopology } from './topology.ts';
 
 export const managedBy = 'endpointslice-controller.k8s.io';
 export const serviceNameLabel = 'kubernetes.io/service-name';
@@ -14,7 +15,7 @@ const reserved = new Set([serviceNameLabel, managedByLabel, headlessLabel]);
 type Port = NonNullable<EndpointSlice['ports']>[number];
 /** A slice as it should be; without a name it is new. */
 export type PlannedSlice = Omit<EndpointSlice, 'metadata'> & { metadata: ObjectMeta };
-export interface Plan { create: PlannedSlice[]; update: PlannedSlice[]; delete: EndpointSlice[]; missingNodes: string[] }
+export interface Plan { create: PlannedSlice[]; update: PlannedSlice[]; delete: EndpointSlice[]; missingNodes: string[]; topology: { works: boolean; message: string }[] }
 
 export interface Inputs {
   service: Service;
@@ -23,17 +24,20 @@ export interface Inputs {
   slices: readonly EndpointSlice[];
   nodeOf: (name: string) => Node | undefined;
   maxEndpoints: number;
+  /** Shares of the zones; asked for only when the service wants hints by topology. */
+  shares?: () => ReadonlyMap<string, number> | undefined;
 }
 
 export function planSlices(inputs: Inputs): Plan {
   const families = inputs.service.spec?.ipFamilies?.length ? inputs.service.spec.ipFamilies : [isIPv6(inputs.service.spec?.clusterIP ?? '') ? 'IPv6' : 'IPv4'];
-  const plan: Plan = { create: [], update: [], delete: inputs.slices.filter(({ addressType }) => !families.includes(addressType)), missingNodes: [] };
+  const plan: Plan = { create: [], update: [], delete: inputs.slices.filter(({ addressType }) => !families.includes(addressType)), missingNodes: [], topology: [] };
   for (const family of families) {
     const part = planFamily({ ...inputs, slices: inputs.slices.filter(({ addressType }) => addressType === family) }, family);
     plan.create.push(...part.create);
     plan.update.push(...part.update);
     plan.delete.push(...part.delete);
     plan.missingNodes.push(...part.missingNodes);
+    plan.topology.push(...part.topology);
   }
   return plan;
 }
@@ -63,7 +67,7 @@ function planFamily(inputs: Inputs, addressType: string): Plan {
     if (endpoint.addresses.length > 0) group.endpoints.set(endpointKey(endpoint), endpoint);
   }
 
-  const plan: Plan = { create: [], update: [], delete: strangers, missingNodes };
+  const plan: Plan = { create: [], update: [], delete: strangers, missingNodes, topology: [] };
   for (const [key, { ports, endpoints }] of wanted) fit(inputs, existing.get(key) ?? [], ports, endpoints, addressType, plan);
   for (const [key, group] of existing) if (!wanted.has(key)) plan.delete.push(...group);
 
@@ -85,7 +89,7 @@ function planFamily(inputs: Inputs, addressType: string): Plan {
     plan.delete.splice(index, 1);
     plan.update.push({ ...fresh, metadata: { ...replaced.metadata, labels: fresh.metadata.labels, ownerReferences: fresh.metadata.ownerReferences } });
   }
-  addHints(service, plan, slices);
+  addHints(inputs, addressType, plan);
   return plan;
 }
 
@@ -161,23 +165,32 @@ function portsOf(service: Service, pod: Pod): Port[] {
   return ports;
 }
 
-/** trafficDistribution as hints, when every ready endpoint has a zone (or a node, for PreferSameNode); none otherwise. */
-function addHints(service: Service, plan: Plan, existing: readonly EndpointSlice[]): void {
-  const preference = service.spec?.trafficDistribution;
-  const byZone = preference === 'PreferClose' || preference === 'PreferSameZone' || preference === 'PreferSameNode';
+/** Hints by annotation or, without it, by trafficDistribution: each ready endpoint is for its own zone, and its node when that is preferred. */
+function addHints({ service, shares, slices }: Inputs, addressType: string, plan: Plan): void {
   const gone = new Set([...plan.delete, ...plan.update].map(({ metadata }) => metadata.name));
-  const kept = existing.filter(({ metadata }) => !gone.has(metadata.name));
-  const all = [...plan.create, ...plan.update, ...kept];
-  const able = byZone && all.every(({ endpoints }) => (endpoints ?? []).every((endpoint) => !endpoint.conditions?.ready || (endpoint.zone && (preference !== 'PreferSameNode' || endpoint.nodeName))));
-  const hinted = (endpoint: Endpoint): Endpoint => {
-    const { hints: _, ...rest } = endpoint;
-    if (!able || !endpoint.conditions?.ready) return rest;
-    return { ...rest, hints: { forZones: [{ name: endpoint.zone ?? '' }], ...(preference === 'PreferSameNode' ? { forNodes: [{ name: endpoint.nodeName ?? '' }] } : {}) } };
+  const kept = slices.filter(({ metadata }) => !gone.has(metadata.name));
+  if (wantsTopology(service)) {
+    for (const slice of [...plan.create, ...plan.update]) slice.endpoints = (slice.endpoints ?? []).map((endpoint) => ({ ...endpoint }));
+    const also = hintByTopology(shares?.(), [...plan.create, ...plan.update], kept);
+    plan.topology.push({ works: typeof also !== 'string', message: `${typeof also === 'string' ? also : 'Topology Aware Hints has been enabled'}, addressType: ${addressType}` });
+    if (typeof also !== 'string') {
+      plan.update.push(...also);
+      return;
+    }
+  }
+  const preference = wantsTopology(service) ? undefined : service.spec?.trafficDistribution;
+  const byNode = preference === 'PreferSameNode';
+  const byZone = byNode || preference === 'PreferClose' || preference === 'PreferSameZone';
+  const hinted = ({ hints: _, ...endpoint }: Endpoint): Endpoint => {
+    const zones = byZone && endpoint.zone !== undefined ? { forZones: [{ name: endpoint.zone }] } : {};
+    const nodes = byNode && endpoint.nodeName !== undefined ? { forNodes: [{ name: endpoint.nodeName }] } : {};
+    const hints = { ...zones, ...nodes };
+    return endpoint.conditions?.ready && Object.keys(hints).length > 0 ? { ...endpoint, hints } : endpoint;
   };
   for (const slice of [...plan.create, ...plan.update]) slice.endpoints = (slice.endpoints ?? []).map(hinted);
   for (const slice of kept) {
     const endpoints = (slice.endpoints ?? []).map(hinted);
-    if (!sameValue(endpoints, slice.endpoints)) plan.update.push({ ...slice, endpoints });
+    if (!sameValue(endpoints, slice.endpoints ?? [])) plan.update.push({ ...slice, endpoints });
   }
 }
 
