@@ -1,7 +1,7 @@
 // More of kubectl, under the titles of upstream's e2e suite (test/e2e/kubectl/kubectl.go), and how it applies on the server's side.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { V1ConfigMap, V1Deployment, V1Node, V1Pod, V1PodList, V1ReplicationController, V1Service, V1NodeList } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1Deployment, V1Node, V1Pod, V1PodList, V1Service, V1NodeList } from '@kubernetes/client-node';
 import { assert } from 'chai';
 import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
