@@ -231,3 +231,8 @@ export function nonSpecialIpErrors(text: string): string[] {
   if (ip.startsWith('224.0.0.') || (first & 0xff0f) === 0xff02) errors.push('may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)');
   return errors;
 }
+
+/** Names of resources without a prefix, or below kubernetes.io. */
+export const isNativeResource = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/');
+/** Names of what devices add: `example.com/gpu`. */
+export const isExtendedResource = (name: string): boolean => !isNativeResource(name) && !name.startsWith('requests.') && qualifiedNameErrors(`requests.${name}`).length === 0;

@@ -1,13 +1,13 @@
 // Rules of claims, also where a pod or a StatefulSet carries the template of one. Upstream: ValidatePersistentVolumeClaimSpec
 // and its update in pkg/apis/core/validation/validation.go.
-import { dns1123SubdomainErrors, qualifiedNameErrors } from '#machinery/api/names.ts';
+import { dns1123SubdomainErrors, isNativeResource, qualifiedNameErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { compareQuantities, isQuantity, parseQuantity } from '#machinery/api/quantity.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { nameIsLabel, validateLabelSelector } from '../meta.ts';
 import { asObject, at, changedFields, entries, forbiddenField, invalidAll, invalidField, isEmpty, isObject, need, notSupported, required, strings, text, unchanged } from '../values.ts';
 import type { Obj } from '../values.ts';
-import { isNativeResource, validateBasicQuantity, validatePositive, validateQuantityOf } from './resource-names.ts';
+import { validateBasicQuantity, validatePositive, validateQuantityOf } from './resource-names.ts';
 
 const modes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
 

@@ -1,6 +1,6 @@
 // Names of resources (`cpu`, `hugepages-2Mi`, `example.com/gpu`, `requests.storage`): which mean something, and where. Upstream:
 // pkg/apis/core/helper/helpers.go and the name rules in pkg/apis/core/validation.
-import { qualifiedNameErrors } from '#machinery/api/names.ts';
+import { isExtendedResource, isNativeResource, qualifiedNameErrors } from '#machinery/api/names.ts';
 import { isQuantity, parseQuantity } from '#machinery/api/quantity.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { invalidAll, invalidField } from '../values.ts';
@@ -14,10 +14,6 @@ export const isHugePages = (name: string): boolean => name.startsWith('hugepages
 export const isQuotaName = (name: string): boolean => quotaNames.has(name) || isHugePages(name) || name.startsWith('requests.hugepages-');
 const isStandardName = (name: string): boolean => name === 'storage' || isQuotaName(name);
 
-/** Without a prefix, or below kubernetes.io. */
-export const isNativeResource = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/');
-/** What devices add: `example.com/gpu`. */
-export const isExtendedResource = (name: string): boolean => !isNativeResource(name) && !name.startsWith('requests.') && qualifiedNameErrors(`requests.${name}`).length === 0;
 export const mayOvercommit = (name: string): boolean => isNativeResource(name) && !isHugePages(name);
 
 export function validateResourceName(name: string, path: string): FieldError[] {

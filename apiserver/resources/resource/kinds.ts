@@ -1,8 +1,7 @@
 // DeviceClasses, ResourceClaims and ResourceClaimTemplates. Upstream: pkg/registry/resource and pkg/apis/resource/validation.
-import { maskTrailingDash } from '#machinery/api/names.ts';
+import { isExtendedResource, maskTrailingDash } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { keepAllButStatus, kindStrategy } from '../basic.ts';
-import { isExtendedResource } from '../core/resource-names.ts';
 import { validateTemplateMeta } from '../meta.ts';
 import type { WriteContext } from '../resource.ts';
 import { asObject, at, forbiddenField, invalidField, objects, same, setMissing, text, unchanged } from '../values.ts';
