@@ -54,10 +54,16 @@ function planOf(type: Type): Plan {
   plans.set(type, plan); // before the fields: types refer to each other in circles
   for (const [name, field] of type.fields) {
     plan.fields.set(name, {
-      kind: field.kind, shape: field.shape, field, plan: field.type && planOf(field.type), dropEmpty: field.omitEmpty && !field.pointer,
+      kind: field.kind, shape: field.shape, field, dropEmpty: field.omitEmpty && !field.pointer,
+      plan: field.type ? planOf(field.type) : holdsSchemas(field) ? plan : undefined,
     });
   }
   return plan;
+}
+
+/** Fields of JSON schemas that take a schema, or a boolean, or a list of schemas or names. */
+function holdsSchemas({ goType }: Field): boolean {
+  return /^v1\.JSONSchema(?:PropsOr|Dependencies)/.test(goType);
 }
 
 function struct(object: JsonObject, plan: Plan, state: State): void {
@@ -160,6 +166,7 @@ function one(value: unknown, field: FieldPlan, owner: Plan, key: string, state: 
       struct(value as JsonObject, field.plan, state);
       return value;
     case 'any': case 'raw':
+      if (field.plan) return schemas(value, field.plan, field.field.goType, state);
       state.members += countMembers(value);
       return value;
     case 'bytes': return typeof value === 'string' ? bytes(value, state) : wrong();
@@ -186,6 +193,26 @@ function one(value: unknown, field: FieldPlan, owner: Plan, key: string, state: 
     }
     default: return field.kind satisfies never;
   }
+}
+
+function schemas(value: unknown, plan: Plan, goType: string, state: State): unknown {
+  const orBoolean = goType === 'v1.JSONSchemaPropsOrBool';
+  if (Array.isArray(value) && !orBoolean) {
+    value.forEach((item: unknown, index) => {
+      state.path.push(index);
+      schemas(item, plan, goType, state);
+      state.path.pop();
+    });
+    return value;
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const told = state.unknown.length;
+    struct(value as JsonObject, plan, state);
+    state.unknown.length = told; // upstream reads these schemas by a way of their own, and not strictly
+    return value;
+  }
+  if (orBoolean && typeof value !== 'boolean') stop(state, 'boolean or JSON schema expected');
+  return orBoolean || typeof value === 'string' ? value : null;
 }
 
 /** Canonical already, for sure: small numbers that no larger suffix could take. */

@@ -13,7 +13,7 @@ describe('decodeBody()', () => {
     schema = await loadSchema();
   });
   function decode(body: unknown, fieldValidation: FieldValidation = 'Warn', kind = 'Pod', format: 'json' | 'yaml' = 'json'): Promise<Decoded> {
-    const group = kind === 'Deployment' ? 'apps' : kind === 'Lease' ? 'coordination.k8s.io' : '';
+    const group = kind === 'Deployment' ? 'apps' : kind === 'CustomResourceDefinition' ? 'apiextensions.k8s.io' : kind === 'Lease' ? 'coordination.k8s.io' : '';
     const expected = { group, version: 'v1', kind };
     return decodeBody({ bytes: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), format, fieldValidation, expected, type: schema.typeFor(group, 'v1', kind) });
   }
@@ -110,6 +110,19 @@ describe('decodeBody()', () => {
     it('of what is empty: null is absent, and so are empty values that upstream omits', async () => {
       const { object } = await decode(pod({ containers: [null], nodeName: '', hostNetwork: false, tolerations: [], volumes: null, enableServiceLinks: false, securityContext: {}, terminationGracePeriodSeconds: 0 }));
       expect(object['spec']).to.deep.equal({ containers: [{}], enableServiceLinks: false, securityContext: {}, terminationGracePeriodSeconds: 0 });
+    });
+    it('of schemas inside of schemas, also where a boolean or a list may stand', async () => {
+      const definition = (openAPIV3Schema: unknown): unknown => ({ spec: { versions: [{ name: 'v1', schema: { openAPIV3Schema } }] } });
+      const schemaOf = async (schema: unknown): Promise<unknown> => {
+        const { object, warnings } = await decode(definition(schema), 'Warn', 'CustomResourceDefinition');
+        expect(warnings).to.deep.equal([]);
+        return (object['spec'] as { versions: { schema: { openAPIV3Schema: unknown } }[] }).versions[0]?.schema.openAPIV3Schema;
+      };
+      expect(await schemaOf({ items: { type: 'string', nullable: false, foo: 1, items: { required: [], maxLength: 0 } } })).to.deep.equal({ items: { type: 'string', items: { maxLength: 0 } } });
+      expect(await schemaOf({ additionalProperties: { enum: [], type: '' } })).to.deep.equal({ additionalProperties: {} });
+      expect(await schemaOf({ additionalProperties: false, default: { nullable: false } })).to.deep.equal({ additionalProperties: false, default: { nullable: false } });
+      expect((await refusal(definition({ additionalProperties: 'x' }), 'Warn', 'CustomResourceDefinition')).message).to.include('boolean or JSON schema expected');
+      expect((await refusal(definition({ items: { type: 1 } }), 'Warn', 'CustomResourceDefinition')).message).to.include('json: cannot unmarshal number into Go struct field');
     });
     it('leaves free-form fields alone', async () => {
       const managedFields = [{ manager: 'm', fieldsV1: { 'f:spec': { 'f:x': {} }, 'v:null': null } }];

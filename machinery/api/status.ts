@@ -93,7 +93,9 @@ export function fieldErrorBody(error: FieldError): string {
 }
 function showValue(value: unknown): string {
   if (value === undefined || value === null) return 'null';
-  return JSON.stringify(value);
+  const json = JSON.stringify(value);
+  // Go's JSON of lists and objects leaves no HTML.
+  return typeof value === 'object' ? json.replaceAll(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`) : json;
 }
 
 /** 422 with every field error; `kind` is the kind's name, `name` may be empty. Duplicated messages are listed once. */

@@ -1,46 +1,63 @@
-// CustomResourceDefinitions: defaults, names and stored versions. Schemas, conversion and printer columns are not checked yet.
-// Upstream: apiextensions-apiserver's pkg/apis/apiextensions.
+// CustomResourceDefinitions: which custom resources there are, and what they look like. Upstream: apiextensions-apiserver's
+// registry/customresourcedefinition and apis/apiextensions/v1/defaults.go.
+import type { KubeObject } from '#machinery/api/object.ts';
 import { keepField, kindStrategy } from '../basic.ts';
-import { asObject, at, invalidField, items, need, objects, setEmpty, setMissing, text, unchanged } from '../values.ts';
+import { asObject, at, items, need, objects, setEmpty, setMissing, text } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { readDefinition, schemasOf, storedVersions } from './definition.ts';
+import { definitionNameErrors, validateDefinition, validateDefinitionStatus } from './definition-validation.ts';
+import { isKnownFormat } from './schema/formats.ts';
+import { someSchema } from './schema/json-schema.ts';
 
 export const definitionStrategy = kindStrategy({
   status: true, generation: 'spec', unconditionalUpdate: false,
-  initialStatus: (object) => ({ ...emptyDefinitionStatus(), storedVersions: storageVersions(object) }),
+  initialStatus: (object) => ({ ...emptyStatus(), storedVersions: storageVersion(object) }),
 }, {
   default: defaultDefinition,
-  validateName: () => [],
-  validate(object) {
-    const expected = `${text(at(object, 'spec', 'names', 'plural'))}.${text(at(object, 'spec', 'group'))}`;
-    return object.metadata?.name === expected ? [] : [invalidField('metadata.name', object.metadata?.name ?? '', 'must be spec.names.plural+"."+spec.group')];
-  },
+  validate: (object, _, old) => [...(old ? [] : definitionNameErrors(object)), ...validateDefinition(object, old)],
   prepareForUpdate(object, old) {
     keepField(object, old, 'status');
     const status = need(object, 'status');
-    status['storedVersions'] = [...new Set([...items(status['storedVersions']), ...storageVersions(object)])];
+    status['storedVersions'] = [...new Set([...storedVersions(object), ...storageVersion(object)])];
   },
-  validateUpdate: (object, old) => [
-    ...unchanged('spec.group', at(object, 'spec', 'group'), at(old, 'spec', 'group')),
-    ...unchanged('spec.names.plural', at(object, 'spec', 'names', 'plural'), at(old, 'spec', 'names', 'plural')),
-  ],
+  status: { validateUpdate: validateDefinitionStatus },
+  warnings(object, old) {
+    const before = new Set(old ? unknownFormats(old) : []);
+    return unknownFormats(object).filter((format) => !before.has(format)).map((format) => `unrecognized format ${JSON.stringify(format)}`);
+  },
 });
 
-function defaultDefinition(object: Obj): void {
+function defaultDefinition(object: KubeObject): void {
   const spec = need(object, 'spec');
   const names = need(spec, 'names');
   const kind = text(names['kind']);
-  setEmpty(names, 'singular', kind.toLowerCase());
-  if (kind !== '') setEmpty(names, 'listKind', `${kind}List`);
+  if (kind !== '') {
+    setEmpty(names, 'singular', kind.toLowerCase());
+    setEmpty(names, 'listKind', `${kind}List`);
+  }
+  for (const version of objects(spec['versions'])) for (const field of ['served', 'storage']) setMissing(version, field, false);
   setMissing(spec, 'conversion', { strategy: 'None' });
   const service = asObject(at(spec, 'conversion', 'webhook', 'clientConfig', 'service'));
   if (service) setMissing(service, 'port', 443);
   const status = need(object, 'status');
-  for (const [name, value] of Object.entries(emptyDefinitionStatus())) setMissing(status, name, value);
-  if (items(status['storedVersions']).length === 0) status['storedVersions'] = storageVersions(object);
+  for (const [name, value] of Object.entries(emptyStatus())) setMissing(status, name, value);
+  if (items(status['storedVersions']).length === 0) status['storedVersions'] = storageVersion(object);
 }
-function emptyDefinitionStatus(): Obj {
-  return { acceptedNames: { kind: '', plural: '' }, conditions: [] };
+function emptyStatus(): Obj {
+  return { acceptedNames: { kind: '', plural: '' }, conditions: null };
 }
-function storageVersions(object: Obj): string[] {
-  return objects(at(object, 'spec', 'versions')).filter((version) => version['storage'] === true).map((version) => text(version['name']));
+function storageVersion(object: Readonly<KubeObject>): string[] {
+  const version = objects(at(object, 'spec', 'versions')).find((one) => one['storage'] === true);
+  return version ? [text(version['name'])] : [];
+}
+
+function unknownFormats(object: Readonly<KubeObject>): string[] {
+  const found: string[] = [];
+  for (const schema of schemasOf(readDefinition(object))) {
+    someSchema(schema, ({ format, type = '' }) => {
+      if (format !== undefined && !isKnownFormat(format, type)) found.push(format);
+      return false;
+    });
+  }
+  return found;
 }

@@ -49,3 +49,19 @@ export function certificatesProblem(base64: string): string | undefined {
   }
   return count === 0 ? 'must contain at least one CERTIFICATE PEM block' : undefined;
 }
+
+/** What Go's TLS says of roots it cannot take; blocks that are no certificates are passed over. */
+export function trustProblem(base64: string): string | undefined {
+  let [any, malformed] = [false, false];
+  for (const block of blocks(base64)) {
+    any = true;
+    if (block.type !== 'CERTIFICATE' || block.headers) continue;
+    try {
+      if (new X509Certificate(block.der).raw.length > 0) return undefined;
+    } catch {
+      malformed = true;
+    }
+  }
+  const why = malformed ? 'failed to parse certificate: x509: malformed certificate' : any ? 'no valid certificate authority data seen' : 'unable to parse bytes as PEM block';
+  return `unable to load root certificates: ${why}`;
+}

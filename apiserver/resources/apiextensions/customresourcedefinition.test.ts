@@ -1,0 +1,79 @@
+// What upstream says of definitions, good and bad: testdata/definitions.json changes a small one, a thing at a time. Errors there are
+// sorted, since upstream walks maps in any order, and cut at 200 characters.
+import { expect } from 'chai';
+import type { KubeObject } from '#machinery/api/object.ts';
+import { create, rowOf, update } from '../testing.ts';
+import type { Outcome } from '../testing.ts';
+import data from '../testdata/definitions.json' with { type: 'json' };
+
+interface Change {
+  spec?: object;
+  /** Of the first version; null takes it away. */
+  schema?: object;
+  version?: object;
+  status?: object;
+  name?: string;
+  annotations?: Record<string, string>;
+}
+interface Case extends Change { about: string; on: string; old?: Change; errors: string[]; warnings?: string[] }
+
+const id = 'customresourcedefinitions.apiextensions.k8s.io';
+const established = { conditions: [{ type: 'Established', status: 'True' }], acceptedNames: { plural: 'foos', kind: 'Foo' }, storedVersions: ['v1'] };
+const unserved = { acceptedNames: { plural: '', kind: '' }, storedVersions: ['v1'] };
+
+function definition({ spec, schema = { type: 'object' }, version, status, name = 'foos.example.com', annotations }: Change = {}): KubeObject {
+  const made: Record<string, unknown> = { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: schema }, ...version };
+  if (made['schema'] === null) delete made['schema'];
+  return structuredClone({
+    apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name, ...(annotations ? { annotations } : {}) },
+    spec: { group: 'example.com', scope: 'Namespaced', names: { plural: 'foos', kind: 'Foo' }, versions: [made], ...spec }, ...(status ? { status } : {}),
+  });
+}
+function write(one: Case): Outcome {
+  if (one.on === 'create') return create(id, definition(one));
+  const old = definition(one.old);
+  old.metadata = { ...old.metadata, uid: 'u', resourceVersion: '1', generation: 1 };
+  if (one.on === 'update/status') old['status'] = established;
+  old['status'] ??= unserved;
+  const now = definition(one);
+  return update(id, old, (object) => Object.assign(object, { spec: now['spec'], status: now['status'] ?? object['status'], metadata: { ...now.metadata, ...old.metadata, annotations: now.metadata?.annotations ?? {} } }),
+    one.on.split('/')[1] ?? '');
+}
+const cut = (error: string): string => (error.length > 200 ? `${error.slice(0, 199)}…` : error);
+
+describe('CustomResourceDefinition', () => {
+  const cases = data as Case[];
+  for (const about of new Set(cases.map((one) => one.about))) {
+    const rows = cases.filter((one) => one.about === about);
+    it(`${about}: ${rows.length} cases`, () => {
+      for (const one of rows) {
+        const { object, errors } = write(one);
+        expect([...new Set(errors)].toSorted().map(cut), JSON.stringify(one)).to.deep.equal(one.errors);
+        if (one.on === 'create' && errors.length === 0) expect(rowOf(id).strategy.warnings?.(object, undefined)).to.deep.equal(one.warnings ?? []);
+      }
+    });
+  }
+
+  it('gets names, a strategy of conversion and its stored version by default', () => {
+    const { object } = create(id, definition());
+    expect(object['spec']).to.deep.include({ names: { plural: 'foos', singular: 'foo', kind: 'Foo', listKind: 'FooList' }, conversion: { strategy: 'None' } });
+    expect(object['status']).to.deep.equal({ acceptedNames: { plural: '', kind: '' }, conditions: null, storedVersions: ['v1'] });
+    expect(object.metadata?.generation).to.equal(1);
+  });
+  it('has no status of the one who creates it', () => {
+    expect(create(id, definition({ status: established })).object['status']).to.deep.equal({ acceptedNames: { plural: '', kind: '' }, conditions: null, storedVersions: ['v1'] });
+  });
+  it('remembers every version that was stored', () => {
+    const { object } = update(id, definition({ status: established }), (one) => {
+      const versions = (one['spec'] as { versions: object[] }).versions;
+      Object.assign(one['spec'] as object, { versions: [...versions.map((version) => ({ ...version, storage: false })), { ...versions[0], name: 'v2' }] });
+    });
+    expect(object['status']).to.deep.include({ storedVersions: ['v1', 'v2'] });
+  });
+  it('warns of formats that nobody checks, of those it had before no more', () => {
+    const old = create(id, definition({ schema: { type: 'object', properties: { a: { type: 'string', format: 'magic' } } } })).object;
+    const { warnings } = rowOf(id).strategy;
+    expect(warnings?.(old, undefined)).to.deep.equal(['unrecognized format "magic"']);
+    expect(warnings?.(old, old)).to.deep.equal([]);
+  });
+});
