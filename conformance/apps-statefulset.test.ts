@@ -5,6 +5,7 @@ import type { Pod, StatefulSet } from '#machinery/api/object.ts';
 import { needsHost, sharedCluster, sleep, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { itMeanwhile } from './fixtures/meanwhile.ts';
 import { checkDeleteCollection, checkScale, checkStatus, workload } from './fixtures/workloads.ts';
 
 const revisionLabel = 'controller-revision-hash';
@@ -28,17 +29,7 @@ describe('[sig-apps] StatefulSet', function () {
     if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
   });
 
-  /** A test that runs from the beginning of the suite on, beside the others. */
-  function itMeanwhile(title: string, flow: () => Promise<unknown>): void {
-    let outcome: Promise<unknown> | undefined;
-    before(() => {
-      outcome = flow();
-      outcome.catch(() => undefined); // the test tells
-    });
-    it(`[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] ${title} [Conformance]`, async () => {
-      await outcome;
-    });
-  }
+  const itBasic = (title: string, flow: () => Promise<unknown>): void => itMeanwhile(`[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] ${title} [Conformance]`, flow);
 
   const get = (name: string): Promise<StatefulSet> => k.json<StatefulSet>(`get statefulset ${name}`);
   const podsOf = async (app: string): Promise<Pod[]> => (await k.json<{ items: Pod[] }>(`get pods -l app=${app}`)).items;
@@ -87,7 +78,7 @@ describe('[sig-apps] StatefulSet', function () {
   const namesOf = (events: readonly Seen[], type: string): string[] => events.filter((event) => event.type === type).map(({ name }) => name);
   const healthy = ({ ready: isReady, terminating }: Seen): boolean => isReady && !terminating;
 
-  itMeanwhile('should perform rolling updates and roll backs of template modifications', async () => {
+  itBasic('should perform rolling updates and roll backs of template modifications', async () => {
     const downwards = ['rolled-2', 'rolled-1', 'rolled-0'];
     await k.apply(workload('StatefulSet', 'rolled', { replicas: 3 }, probed));
     await rollout('rolled');
@@ -122,12 +113,12 @@ describe('[sig-apps] StatefulSet', function () {
     await k('delete statefulset rolled');
   });
 
-  itMeanwhile('should perform canary updates and phased rolling updates of template modifications', async () => {
+  itBasic('should perform canary updates and phased rolling updates of template modifications', async () => {
     const partition = (number: number): object => ({ updateStrategy: { rollingUpdate: { partition: number } } });
     await k.apply(workload('StatefulSet', 'canary', { replicas: 3, ...partition(3) }));
     await rollout('canary');
     const old = (await get('canary')).status?.currentRevision ?? '';
-    const uids = async (): Promise<(string | undefined)[]> => (await podsOf('canary')).map(({ metadata }) => metadata.uid);
+    const uids = async (): Promise<(string | undefined)[]> => (await podsOf('canary')).filter(({ metadata }) => !metadata.deletionTimestamp).map(({ metadata }) => metadata.uid);
     const before = await uids();
     await change('canary', '2');
     await until('a new revision', async () => assert.notEqual((await get('canary')).status?.updateRevision, old));
@@ -157,7 +148,7 @@ describe('[sig-apps] StatefulSet', function () {
     await k('delete statefulset canary');
   });
 
-  itMeanwhile('Scaling should happen in predictable order and halt if any stateful pod is unhealthy [Slow]', async () => {
+  itBasic('Scaling should happen in predictable order and halt if any stateful pod is unhealthy [Slow]', async () => {
     await k.apply(workload('StatefulSet', 'ordered', { replicas: 1 }, probed));
     await ready('ordered', 1);
     await hurt('ordered-0');
@@ -191,7 +182,7 @@ describe('[sig-apps] StatefulSet', function () {
     });
   });
 
-  itMeanwhile('Burst scaling should run to completion even with unhealthy pods [Slow]', async () => {
+  itBasic('Burst scaling should run to completion even with unhealthy pods [Slow]', async () => {
     await k.apply(workload('StatefulSet', 'burst', { replicas: 1, podManagementPolicy: 'Parallel' }, probed));
     await ready('burst', 1);
     await hurt('burst-0');
@@ -206,7 +197,7 @@ describe('[sig-apps] StatefulSet', function () {
     await until('none counted', async () => assert.equal((await get('burst')).status?.replicas, 0));
   });
 
-  itMeanwhile('Should recreate evicted statefulset', async () => {
+  itBasic('Should recreate evicted statefulset', async () => {
     const nodeName = await cluster.kubectl('get nodes -o', 'jsonpath={.items[0].metadata.name}');
     const ports = [{ containerPort: 21_017, hostPort: 21_017 }];
     await k.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'first-come' }, spec: { nodeName, terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: busyboxImage, command: ['sleep', '3600'], ports }] } }));
@@ -225,13 +216,13 @@ describe('[sig-apps] StatefulSet', function () {
     await k('delete statefulset evicted');
   });
 
-  itMeanwhile('should have a working scale subresource', async () => {
+  itBasic('should have a working scale subresource', async () => {
     await k.apply(workload('StatefulSet', 'scaled', { replicas: 1 }));
     await ready('scaled', 1);
     await checkScale(k, 'statefulset', 'scaled');
   });
 
-  itMeanwhile('should list, patch and delete a collection of StatefulSets', async () => {
+  itBasic('should list, patch and delete a collection of StatefulSets', async () => {
     await k.apply(workload('StatefulSet', 'patched', { replicas: 1 }));
     await rollout('patched');
     await k('patch statefulset patched -p', JSON.stringify({ metadata: { labels: { patched: 'yes' } }, spec: { replicas: 2, template: { spec: { containers: [{ name: 'main', env: [{ name: 'VERSION', value: '2' }] }] } } } }));
@@ -244,7 +235,7 @@ describe('[sig-apps] StatefulSet', function () {
     await checkDeleteCollection(k, 'statefulsets', ['collected-1', 'collected-2'].map((name) => workload('StatefulSet', name, { replicas: 1 })), workload('StatefulSet', 'kept', { replicas: 1 }));
   });
 
-  itMeanwhile('should validate Statefulset Status endpoints', async () => {
+  itBasic('should validate Statefulset Status endpoints', async () => {
     await k.apply(workload('StatefulSet', 'told', { replicas: 1 }));
     await rollout('told');
     await checkStatus(k, 'statefulset', 'told');

@@ -1,5 +1,5 @@
-// Workloads and what belongs to them: rolling updates, adoption, garbage collection, the end of a namespace.
-import type { V1ConfigMap, V1Deployment, V1PodList, V1ReplicaSet, V1ReplicaSetList } from '@kubernetes/client-node';
+// Workloads and what belongs to them: rolling updates, adoption, the end of a namespace.
+import type { V1Deployment, V1PodList, V1ReplicaSet, V1ReplicaSetList } from '@kubernetes/client-node';
 import { assert } from 'chai';
 import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
@@ -85,49 +85,6 @@ describe('[sig-apps] workloads', function () {
     await k('rollout undo deployment/stuck');
     await k('rollout status deployment/stuck --timeout=30s');
     await k('delete deployment stuck --wait=false');
-  });
-
-  it('[sig-api-machinery] Garbage collector: background deletion of a ReplicaSet takes its pods away', async () => {
-    await k.apply(replicaSet('background', 2));
-    await until('two pods', async () => (await k.json<V1PodList>('get pods -l app=background')).items.length === 2);
-    await k('delete replicaset background --cascade=background');
-    await until('no pods', async () => (await k.json<V1PodList>('get pods -l app=background')).items.length === 0);
-  });
-
-  it('[sig-api-machinery] Garbage collector: foreground deletion keeps a ReplicaSet until its last pod is gone', async () => {
-    await k.apply(replicaSet('foreground', 2));
-    await until('two pods', async () => (await k.json<V1PodList>('get pods -l app=foreground')).items.length === 2);
-    // A finalizer keeps one pod for as long as we like.
-    const [held = ''] = (await k('get pods -l app=foreground -o name')).trim().split('\n');
-    await k(`patch ${held} --type=merge -p`, '{"metadata":{"finalizers":["test.local/hold"]}}');
-    await k('delete replicaset foreground --cascade=foreground --wait=false');
-    await until('all pods but one gone', async () => (await k.json<V1PodList>('get pods -l app=foreground')).items.length === 1);
-    const waiting = await k.json<V1ReplicaSet>('get replicaset foreground');
-    assert.include(waiting.metadata?.finalizers ?? [], 'foregroundDeletion');
-    assert.isDefined(waiting.metadata?.deletionTimestamp);
-    await k(`patch ${held} --type=merge -p`, '{"metadata":{"finalizers":null}}');
-    await k('wait --for=delete replicaset/foreground --timeout=30s');
-    assert.lengthOf((await k.json<V1PodList>('get pods -l app=foreground')).items, 0);
-  });
-
-  it('[sig-api-machinery] Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy is Orphan [Conformance]', async () => {
-    await k.apply(deployment('orphaned', 1));
-    await until('its ReplicaSet', async () => (await sets('orphaned')).length === 1);
-    await k('delete deployment orphaned --cascade=orphan');
-    const [left] = await sets('orphaned');
-    assert.isDefined(left, 'the ReplicaSet stays');
-    await until('without an owner', async () => ((await sets('orphaned'))[0]?.metadata?.ownerReferences ?? []).length === 0);
-    await k('delete replicaset -l app=orphaned');
-  });
-
-  it('[sig-api-machinery] Garbage collector is not blocked by a circle of owners', async () => {
-    for (const name of ['ring-1', 'ring-2', 'ring-3']) await k(`create configmap ${name}`);
-    const uid = async (name: string): Promise<string> => (await k.json<V1ConfigMap>(`get configmap ${name}`)).metadata?.uid ?? '';
-    for (const [name, owner] of [['ring-1', 'ring-3'], ['ring-2', 'ring-1'], ['ring-3', 'ring-2']] as const) {
-      await k(`patch configmap ${name} --type=merge -p`, JSON.stringify({ metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: owner, uid: await uid(owner) }] } }));
-    }
-    await k('delete configmap ring-1');
-    await until('all three gone', async () => (await k('get configmaps -o name')).includes('ring-') === false);
   });
 
   it('[sig-api-machinery] Namespaces [Serial] should ensure that all pods are removed when a namespace is deleted [Conformance]', async () => {
