@@ -125,6 +125,8 @@ export class ObjectStore {
     if (strategy.generation === 'spec') metadata.generation = 1;
     if (strategy.prepareForCreate) strategy.prepareForCreate(object, writing);
     else if (hasStatus(this.#served)) delete object['status'];
+    const loading = strategy.load?.(object);
+    if (loading) await loading;
     const reservation = await strategy.allocate?.(object, undefined, writing);
     return this.#reserved(reservation, async () => {
       const nameFn = (name: string, prefix: boolean): string[] => strategy.validateName?.(name, prefix) ?? [];
@@ -211,6 +213,8 @@ export class ObjectStore {
     if (old.metadata.deletionTimestamp !== undefined) keep(metadata, old.metadata, 'deletionTimestamp');
     if (metadata.deletionGracePeriodSeconds === undefined) keep(metadata, old.metadata, 'deletionGracePeriodSeconds');
 
+    const loading = main ? strategy.load?.(object) : undefined;
+    if (loading) await loading;
     const reservation = main ? await strategy.allocate?.(object, old, writing) : undefined;
     return this.#reserved(reservation, async () => {
       // Names of old objects may break rules that came later.
