@@ -3,6 +3,8 @@ import { apiservers } from './apiservers.ts';
 import { etcdFaults } from './etcd-faults.ts';
 import { listAndGet } from './list-and-get.ts';
 import { bodies } from './bodies.ts';
+import { controllersFaults } from './controllers-faults.ts';
+import { controllersTakeover } from './controllers-takeover.ts';
 import type { Soak } from './soak.ts';
 import { sqliteFaults } from './sqlite-faults.ts';
 import { sqliteKill } from './sqlite-kill.ts';
@@ -16,4 +18,6 @@ export const soaks: readonly Soak[] = [
   watchers,
   listAndGet,
   bodies,
+  controllersFaults,
+  controllersTakeover,
 ];
