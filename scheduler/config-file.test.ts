@@ -15,7 +15,7 @@ describe('readConfiguration()', () => {
   it('gives upstream\'s defaults to what the file leaves out', () => {
     expect(readConfiguration(head)).to.deep.equal({
       kubeconfig: '', leaderElect: true, leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryPeriodMs: 2_000, leaseNamespace: 'kube-system', leaseName: 'kube-scheduler',
-      profiles: [defaultProfile], percentageOfNodesToScore: 0, initialBackoffMs: 1000, maxBackoffMs: 10_000,
+      profiles: [defaultProfile], extenders: [], percentageOfNodesToScore: 0, initialBackoffMs: 1000, maxBackoffMs: 10_000,
     });
   });
   it('reads what it says', () => {
@@ -40,7 +40,11 @@ describe('readConfiguration()', () => {
     ['a longest back-off below the first', { ...head, podInitialBackoffSeconds: 5, podMaxBackoffSeconds: 4 }, 'podMaxBackoffSeconds: Invalid value: 4: must be greater than or equal to PodInitialBackoffSeconds'],
     ['a lease shorter than its renewal', { ...head, leaderElection: { leaseDuration: '5s' } }, 'leaderElection: LeaseDuration must be greater than RenewDeadline'],
     ['another lock', { ...head, leaderElection: { resourceLock: 'endpoints' } }, 'leaderElection.resourceLock: Invalid value: "endpoints": resourceLock value must be "leases"'],
-    ['extenders', { ...head, extenders: [{ urlPrefix: 'http://127.0.0.1' }] }, 'extenders: Forbidden: this scheduler has no extenders'],
+    ['an extender without an address', { ...head, extenders: [{ filterVerb: 'filter' }] }, 'extenders[0].urlPrefix: Invalid value: "": must be an http or https URL'],
+    ['an extender whose scores weigh nothing', { ...head, extenders: [{ urlPrefix: 'http://127.0.0.1', prioritizeVerb: 'prioritize' }] }, 'extenders[0].weight: Invalid value: 0: must have a positive weight applied to it'],
+    ['two extenders that bind', { ...head, extenders: ['a', 'b'].map((host) => ({ urlPrefix: `http://${host}`, bindVerb: 'bind' })) }, 'extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind'],
+    ['an extender of resources that are not extended', { ...head, extenders: [{ urlPrefix: 'http://a', managedResources: [{ name: 'cpu' }] }] }, 'extenders[0].managedResources[0].name: Invalid value: "cpu": is an invalid extended resource name'],
+    ['two extenders of one resource', { ...head, extenders: ['a', 'b'].map((host) => ({ urlPrefix: `http://${host}`, managedResources: [{ name: 'example.com/gpu' }] })) }, 'extenders[1].managedResources[0].name: Invalid value: "example.com/gpu": duplicate extender managed resource name'],
     ['two profiles without names', { ...head, profiles: [{}, {}] }, '[profiles[0].schedulerName: Required value, profiles[1].schedulerName: Required value]'],
     ['two profiles of one name', { ...head, profiles: [{ schedulerName: 'a' }, { schedulerName: 'a' }] }, 'profiles[1].schedulerName: Duplicate value: "profiles[0].schedulerName"'],
     ['a plugin that is not there', withProfile({ plugins: { filter: { enabled: [{ name: 'Nope' }] } } }), 'profiles[0].plugins: filter: plugin "Nope" does not exist'],

@@ -2,6 +2,8 @@
 // name, not ignored.
 import { leaseProblems } from '#machinery/client/lease.ts';
 import { Section } from './config-section.ts';
+import { readExtenders } from './extender-config.ts';
+import type { ExtenderConfig } from './extender.ts';
 import { readArgs, takesArgs, type PluginArgs } from './plugin-args.ts';
 import { defaultProfile, extensionPoints, problemsOf, type PluginSet, type ProfileConfig } from './profile.ts';
 
@@ -16,6 +18,7 @@ export interface FileConfig {
   renewDeadlineMs: number;
   retryPeriodMs: number;
   profiles: readonly ProfileConfig[];
+  extenders: readonly ExtenderConfig[];
   percentageOfNodesToScore: number;
   initialBackoffMs: number;
   maxBackoffMs: number;
@@ -41,7 +44,7 @@ export function readConfiguration(document: unknown): FileConfig {
   const max = top.number('podMaxBackoffSeconds', 10);
   if (initial <= 0) top.invalid('podInitialBackoffSeconds', initial, 'must be greater than 0');
   if (max < initial) top.invalid('podMaxBackoffSeconds', max, 'must be greater than or equal to PodInitialBackoffSeconds');
-  if (top.sections('extenders').length > 0) top.problem('extenders', 'Forbidden: this scheduler has no extenders');
+  const extenders = readExtenders(top);
   if (top.boolean('delayCacheUntilActive', false)) top.problem('delayCacheUntilActive', 'Forbidden: this scheduler always keeps its cache current');
   top.boolean('enableProfiling', true); // there is no profiling page to switch off
   top.boolean('enableContentionProfiling', true);
@@ -49,7 +52,7 @@ export function readConfiguration(document: unknown): FileConfig {
   const profiles = readProfiles(top);
   top.done();
   if (problems.length > 0) throw new Error(problems.length === 1 ? problems[0] : `[${problems.join(', ')}]`);
-  return { ...config, profiles, percentageOfNodesToScore, initialBackoffMs: initial * 1000, maxBackoffMs: max * 1000 };
+  return { ...config, profiles, extenders, percentageOfNodesToScore, initialBackoffMs: initial * 1000, maxBackoffMs: max * 1000 };
 }
 
 function leaderElection(section: Section) {

@@ -1,6 +1,8 @@
 // One scheduling cycle, start to end without waiting: filter the nodes, score those that pass, pick one; when none passes, say why
 // and see whether preemption helps. Upstream: pkg/scheduler/schedule_one.go.
-import { preempt, type PreemptionResult, type Victims } from './preemption.ts';
+import { askExtenders, extenderPlugin, reviewCandidates, type Answers } from './extender-cycle.ts';
+import type { Extender } from './extender.ts';
+import { preempt, preemptReviewed, type PreemptionInput, type PreemptionResult, type Victims } from './preemption.ts';
 import { isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation } from './plugin.ts';
 import type { Nominator } from './nominator.ts';
 import { defaultArgs, type PreemptionArgs } from './plugin-args.ts';
@@ -37,6 +39,24 @@ export interface CycleOptions {
   random?: () => number;
 }
 
+/** What a look at the nodes found. */
+interface Search {
+  readonly filters: readonly Filter[];
+  /** Good until the next search. */
+  readonly feasible: readonly NodeInfo[];
+  /** Why the others that were looked at are out. */
+  readonly verdicts: Map<NodeInfo, Verdict>;
+  readonly evaluated: number;
+  /** Only the nominated node was looked at. */
+  readonly nominated?: boolean;
+  /** A plugin's verdict on every node at once. */
+  readonly outright?: Verdict;
+  /** The plugin that named the only nodes to look at. */
+  readonly restrictedBy?: string | undefined;
+}
+const noNodes: Outcome = { kind: 'unschedulable', message: 'no nodes available to schedule pods', rejectors: new Set(['NodeName']), nominate: '', victims: undefined };
+const noPreemption: PreemptionResult = { message: '', nominate: undefined, victims: undefined };
+
 /** How many passing nodes are enough to choose from. */
 export function feasibleNodesToFind(percentage: number, nodes: number): number {
   if (nodes < minFeasibleNodes) return nodes;
@@ -62,26 +82,65 @@ export class Cycle {
   }
 
   schedule(pod: PodInfo): Outcome {
-    const nodes = this.#snapshot.nodes();
-    if (nodes.length === 0) {
-      return { kind: 'unschedulable', message: 'no nodes available to schedule pods', rejectors: new Set(['NodeName']), nominate: '', victims: undefined };
+    if (this.#snapshot.size === 0) return noNodes;
+    const search = this.#search(pod);
+    return search.feasible.length > 0 ? this.#place(pod, search) : this.#fail(search, this.#preempt(pod, search));
+  }
+
+  /** The same with extenders asked in between. Rejects when one fails that the pod cannot go without. */
+  async scheduleWith(extenders: readonly Extender[], pod: PodInfo, signal: AbortSignal): Promise<Outcome> {
+    if (this.#snapshot.size === 0) return noNodes;
+    let search = this.#search(pod);
+    while (search.feasible.length > 0) {
+      const answers = await askExtenders(extenders, pod, [...search.feasible], signal);
+      const { nominated } = search;
+      search = this.#lookAgain(pod, search, answers);
+      if (search.feasible.length > 0) return this.#place(pod, search, answers.scores);
+      if (!nominated) break;
+      search = this.#search(pod, false);
     }
+    const input = this.#preemptionInput(pod, search);
+    return this.#fail(search, input ? await preemptReviewed(input, (candidates) => reviewCandidates(extenders, pod, candidates, this.#snapshot, signal)) : noPreemption);
+  }
+
+  /** The nodes that pass. One that was nominated is enough when it does. */
+  #search(pod: PodInfo, tryNominated = true): Search {
     const prepared = this.#prepare(pod);
-    if ('rejection' in prepared) return this.#explainAll(pod, prepared, nodes.length);
+    const verdicts = new Map<NodeInfo, Verdict>();
+    if ('rejection' in prepared) {
+      if (prepared.rejection.resolvable) for (const node of this.#snapshot.nodes()) verdicts.set(node, prepared);
+      return { filters: [], feasible: [], verdicts, evaluated: 0, outright: prepared };
+    }
     const { filters, nodeNames } = prepared;
-
-    const nominated = pod.pod.status?.nominatedNodeName ?? this.#options.nominator.nodeOf(pod.uid);
+    const nominated = tryNominated ? pod.pod.status?.nominatedNodeName ?? this.#options.nominator.nodeOf(pod.uid) : undefined;
     const first = nominated ? this.#snapshot.node(nominated) : undefined;
-    if (first && !checkNode(filters, pod, first, this.#options.nominator)) return { kind: 'placed', node: first, evaluated: 1, reservations: reserve(filters, first) };
-
+    if (first && !checkNode(filters, pod, first, this.#options.nominator)) return { filters, feasible: [first], verdicts, evaluated: 1, nominated: true };
     const feasible = this.#feasible;
     feasible.length = 0;
-    const verdicts = new Map<NodeInfo, Verdict>();
-    const looked = this.#search(pod, filters, nodeNames, verdicts);
-    if (feasible.length === 0) return this.#explain(pod, filters, verdicts, nodeNames ? 'NodeAffinity' : undefined, nodes.length);
-    const node = feasible.length === 1 ? feasible[0] : this.#best(pod, feasible, filters);
+    const evaluated = this.#look(pod, filters, nodeNames, verdicts);
+    return { filters, feasible, verdicts, evaluated, restrictedBy: nodeNames ? 'NodeAffinity' : undefined };
+  }
+
+  /** After extenders have answered: the nodes that they let pass and that still do. */
+  #lookAgain(pod: PodInfo, { evaluated, verdicts, restrictedBy }: Search, { passed, failed }: Answers): Search {
+    const prepared = this.#prepare(pod);
+    if ('rejection' in prepared) return { filters: [], feasible: [], verdicts, evaluated, outright: prepared };
+    const { filters } = prepared;
+    const feasible: NodeInfo[] = [];
+    for (const [node, rejection] of failed) verdicts.set(node, { plugin: extenderPlugin, rejection });
+    for (const { name } of passed) {
+      const node = this.#snapshot.node(name);
+      const verdict = node && checkNode(filters, pod, node, this.#options.nominator);
+      if (verdict) verdicts.set(node, verdict);
+      else if (node) feasible.push(node);
+    }
+    return { filters, feasible, verdicts, evaluated, restrictedBy };
+  }
+
+  #place(pod: PodInfo, { filters, feasible, evaluated }: Search, extra?: ReadonlyMap<string, number>): Outcome {
+    const node = feasible.length === 1 ? feasible[0] : this.#best(pod, feasible, filters, extra);
     if (!node) throw new Error('scoring lost every node');
-    return { kind: 'placed', node, evaluated: looked, reservations: reserve(filters, node) };
+    return { kind: 'placed', node, evaluated, reservations: reserve(filters, node) };
   }
 
   #prepare(pod: PodInfo): { filters: Filter[]; nodeNames: ReadonlySet<string> | undefined } | Verdict {
@@ -98,7 +157,7 @@ export class Cycle {
   }
 
   /** Looks until enough nodes pass; fills #feasible and `verdicts`, returns how many nodes were looked at. */
-  #search(pod: PodInfo, filters: readonly Filter[], nodeNames: ReadonlySet<string> | undefined, verdicts: Map<NodeInfo, Verdict>): number {
+  #look(pod: PodInfo, filters: readonly Filter[], nodeNames: ReadonlySet<string> | undefined, verdicts: Map<NodeInfo, Verdict>): number {
     const feasible = this.#feasible;
     const look = (node: NodeInfo | undefined): void => {
       const verdict = node && checkNode(filters, pod, node, this.#options.nominator);
@@ -118,7 +177,7 @@ export class Cycle {
     return looked;
   }
 
-  #best(pod: PodInfo, nodes: readonly NodeInfo[], filters: readonly Filter[]): NodeInfo | undefined {
+  #best(pod: PodInfo, nodes: readonly NodeInfo[], filters: readonly Filter[], extra?: ReadonlyMap<string, number>): NodeInfo | undefined {
     if (this.#total.length < nodes.length) {
       this.#total = new Float64Array(nodes.length * 2);
       this.#scores = new Float64Array(nodes.length * 2);
@@ -140,6 +199,7 @@ export class Cycle {
       if (!step.score) continue;
       for (const [i, node] of nodes.entries()) total[i] = (total[i] ?? 0) + step.score(node);
     }
+    if (extra) for (const [i, node] of nodes.entries()) total[i] = (total[i] ?? 0) + (extra.get(node.name) ?? 0);
     let best = 0;
     let ties = 1;
     for (let i = 1; i < nodes.length; i += 1) {
@@ -156,19 +216,14 @@ export class Cycle {
     return nodes[best];
   }
 
-  /** One plugin rejected the pod whatever the node. */
-  #explainAll(pod: PodInfo, { plugin, rejection }: Verdict, nodes: number): Outcome {
-    const everywhere = new Map<NodeInfo, Verdict>();
-    if (rejection.resolvable) for (const node of this.#snapshot.nodes()) everywhere.set(node, { plugin, rejection });
-    const result = this.#preempt(pod, [], everywhere);
-    const parts = [` ${rejection.reasons.join(', ')}.`, result.message === '' ? '' : ` ${result.message}`];
-    return {
-      kind: 'unschedulable', message: `0/${nodes} nodes are available:${parts.join('')}`,
-      rejectors: new Set([plugin.name]), nominate: result.nominate, victims: result.victims,
-    };
-  }
-
-  #explain(pod: PodInfo, filters: readonly Filter[], verdicts: ReadonlyMap<NodeInfo, Verdict>, restrictedBy: string | undefined, nodes: number): Outcome {
+  #fail({ verdicts, outright, restrictedBy }: Search, { message, nominate, victims }: PreemptionResult): Outcome {
+    const nodes = this.#snapshot.size;
+    const after = message === '' ? '' : ` ${message}`;
+    if (outright) {
+      // One plugin rejected the pod whatever the node.
+      const { plugin, rejection } = outright;
+      return { kind: 'unschedulable', message: `0/${nodes} nodes are available: ${rejection.reasons.join(', ')}.${after}`, rejectors: new Set([plugin.name]), nominate, victims };
+    }
     const rejectors = new Set<string>();
     const counts = new Map<string, number>();
     for (const { plugin, rejection } of verdicts.values()) {
@@ -179,15 +234,17 @@ export class Cycle {
       rejectors.add(restrictedBy);
       counts.set(`node(s) didn't satisfy plugin(s) [${restrictedBy}]`, nodes - verdicts.size);
     }
-    const result = this.#preempt(pod, filters, verdicts);
-    const message = `${fitMessage(nodes, counts)}${result.message === '' ? '' : ` ${result.message}`}`;
-    return { kind: 'unschedulable', message, rejectors, nominate: result.nominate, victims: result.victims };
+    if (rejectors.size === 0) rejectors.add(extenderPlugin.name); // left out without a word
+    return { kind: 'unschedulable', message: `${fitMessage(nodes, counts)}${after}`, rejectors, nominate, victims };
   }
 
-  #preempt(pod: PodInfo, filters: readonly Filter[], verdicts: ReadonlyMap<NodeInfo, Verdict>): PreemptionResult {
+  #preemptionInput(pod: PodInfo, { filters, verdicts }: Search): PreemptionInput | undefined {
     const { nominator, disruptionBudgets, preemption: args } = this.#options;
-    if (!args) return { message: '', nominate: undefined, victims: undefined };
-    return preempt({ pod, filters, verdicts, snapshot: this.#snapshot, nominator, budgets: disruptionBudgets(), random: this.#random, args });
+    return args && { pod, filters, verdicts, snapshot: this.#snapshot, nominator, budgets: disruptionBudgets(), random: this.#random, args };
+  }
+  #preempt(pod: PodInfo, search: Search): PreemptionResult {
+    const input = this.#preemptionInput(pod, search);
+    return input ? preempt(input) : noPreemption;
   }
 }
 

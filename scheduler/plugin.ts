@@ -37,9 +37,10 @@ export interface ScoreStep {
 }
 
 /** What happened in the cluster, as far as it can make a waiting pod schedulable. */
-export type ClusterEvent =
-  | 'NodeAdd' | 'NodeAllocatable' | 'NodeLabel' | 'NodeTaint' | 'NodeFeature'
-  | 'PodAdd' | 'PodUpdate' | 'PodDelete' | 'OwnUpdate' | 'Volume' | 'Namespace';
+export const clusterEvents = [
+  'NodeAdd', 'NodeAllocatable', 'NodeLabel', 'NodeTaint', 'NodeFeature', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate', 'Volume', 'Namespace',
+] as const;
+export type ClusterEvent = (typeof clusterEvents)[number];
 
 /** What an event is about, as far as it is one thing: a node by its name, a placed pod as it was and as it is. */
 export interface Subject { readonly node?: string; readonly before?: PodInfo; readonly now?: PodInfo }

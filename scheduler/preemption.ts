@@ -11,6 +11,9 @@ import type { NodeInfo, Snapshot } from './snapshot.ts';
 export interface Victims { node: string; pods: readonly PodInfo[]; violations: number }
 export interface PreemptionResult { message: string; nominate: string | undefined; victims: Victims | undefined }
 
+/** Asks others about the candidates before one is taken. */
+export type Review = (candidates: readonly Victims[]) => Promise<readonly Victims[]>;
+
 export interface PreemptionInput {
   pod: PodInfo;
   filters: readonly Filter[];
@@ -30,6 +33,29 @@ const noClaims = 'no new claims to deallocate';
 
 /** Tries pods out on the live nodes and puts everything back. */
 export function preempt(input: PreemptionInput): PreemptionResult {
+  const found = findCandidates(input);
+  return Array.isArray(found) ? choose(found) : found;
+}
+
+/** The same, with others asked about the candidates; when one of them fails, nobody is removed. */
+export async function preemptReviewed(input: PreemptionInput, review: Review): Promise<PreemptionResult> {
+  const found = findCandidates(input);
+  if (!Array.isArray(found)) return found;
+  try {
+    return choose(await review(found));
+  } catch (error) {
+    return { message: `${noClaims}, preemption: ${error instanceof Error ? error.message : String(error)}`, nominate: undefined, victims: undefined };
+  }
+}
+
+function choose(candidates: readonly Victims[]): PreemptionResult {
+  const best = pickCandidate(candidates);
+  if (best) return { message: '', nominate: best.node, victims: best };
+  return { message: `${noClaims}, preemption: no candidate node for preemption`, nominate: undefined, victims: undefined };
+}
+
+/** Where there is room to be made and by whom; never an empty list. */
+function findCandidates(input: PreemptionInput): Victims[] | PreemptionResult {
   const { pod, verdicts, snapshot } = input;
   const ineligible = whyIneligible(input);
   if (ineligible) return { message: `${noClaims}, preemption: ${ineligible}`, nominate: undefined, victims: undefined };
@@ -50,8 +76,7 @@ export function preempt(input: PreemptionInput): PreemptionResult {
       if (found.violations === 0) sound = true;
     } else for (const reason of found.reasons) count(reason);
   }
-  const best = pickCandidate(candidates);
-  if (best) return { message: '', nominate: best.node, victims: best };
+  if (candidates.length > 0) return candidates;
   if (potential.length < snapshot.size) count(notHelpful, snapshot.size - potential.length);
   return { message: `${noClaims}, preemption: ${fitMessage(snapshot.size, counts)}`, nominate: pod.pod.status?.nominatedNodeName ? '' : undefined, victims: undefined };
 }
@@ -92,6 +117,7 @@ function selectVictims({ pod, filters, nominator, budgets }: PreemptionInput, no
     if (violating.includes(other)) violations += 1;
   }
   for (const other of victims) addTo(filters, other, node);
+  if (victims.length === 0) return { reasons: [`expected at least one victim pod on node "${node.name}"`] }; // something else than pods kept it out
   return { node: node.name, pods: victims.sort(moreImportantFirst), violations };
 }
 

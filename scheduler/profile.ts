@@ -75,11 +75,12 @@ export function problemsOf({ schedulerName, plugins }: ProfileConfig): string[] 
   return problems;
 }
 
-/** Throws an Error that names every problem. */
-export function createProfile(config: ProfileConfig): Profile {
+/** Throws an Error that names every problem. `ignoredResources`: those that extenders look after, beside what its arguments say. */
+export function createProfile(config: ProfileConfig, ignoredResources: readonly string[] = []): Profile {
   const problems = problemsOf(config);
   if (problems.length > 0) throw new Error(`profile ${config.schedulerName}: ${problems.join('; ')}`);
-  const args: PluginArgs = { ...defaultArgs, ...config.args };
+  const given: PluginArgs = { ...defaultArgs, ...config.args };
+  const args = { ...given, NodeResourcesFit: { ...given.NodeResourcesFit, ignoredResources: [...given.NodeResourcesFit.ignoredResources, ...ignoredResources] } };
   const filters = enabledAt(config.plugins, 'filter').map(({ name }) => name);
   const scores = new Map(enabledAt(config.plugins, 'score').map(({ name, weight }) => [name, weight]));
   const plugins: Plugin[] = [];

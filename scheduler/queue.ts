@@ -60,6 +60,8 @@ const labels: Readonly<Record<ClusterEvent | 'PodNew', string>> = {
 };
 
 const noSubject: Subject = {};
+/** So many events during one cycle are as good as any. */
+const followLimit = 1000;
 
 export function isGated(info: PodInfo): boolean {
   return (info.pod.spec?.schedulingGates?.length ?? 0) > 0;
@@ -77,6 +79,8 @@ export class SchedulingQueue {
   #flushedAt: number;
   #tickets = 0;
   #wake: (() => void) | undefined;
+  /** A cycle that others are asked in, and what happened since it began. */
+  #followed: { entry: QueuedPod; events: [event: ClusterEvent, about: Subject][] } | undefined;
 
   constructor(options: QueueOptions) {
     this.#options = { gated: isGated, initialBackoffMs: 1_000, maxBackoffMs: 10_000, maxWaitMs: 5 * 60_000, ...options };
@@ -120,6 +124,7 @@ export class SchedulingQueue {
     if (reordered) this.#move(known, 'active');
     else if (known.place === 'gated' && !this.#options.gated(info)) this.#move(known, 'active', labels.OwnUpdate);
     else if (known.place === 'waiting' && changed) this.#try(known, 'OwnUpdate', noSubject);
+    else if (known === this.#followed?.entry && changed) this.#remember('OwnUpdate', noSubject);
   }
 
   delete(uid: string): void {
@@ -171,6 +176,21 @@ export class SchedulingQueue {
     entry.message = message;
     this.#fail(entry);
     this.#move(entry, this.#options.gated(entry.info) ? 'gated' : 'waiting', 'ScheduleAttemptFailure');
+    const missed = this.#followed?.entry === entry ? this.#followed.events : [];
+    if (missed.length >= followLimit) this.activate(entry);
+    for (const [event, about] of missed) if (this.#waiting.get(event)?.has(entry) || event === 'OwnUpdate') this.#try(entry, event, about);
+  }
+
+  /** The pod's cycle takes a while: what happens until `unfollow` counts as if it came after the cycle found no node. */
+  follow(entry: QueuedPod): void {
+    this.#followed = { entry, events: [] };
+  }
+  unfollow(): void {
+    this.#followed = undefined;
+  }
+  #remember(event: ClusterEvent, about: Subject): void {
+    const events = this.#followed?.events;
+    if (events && events.length < followLimit) events.push([event, about]);
   }
 
   /** After an error that has nothing to do with the cluster's state: tried again when its back-off is over. */
@@ -197,6 +217,7 @@ export class SchedulingQueue {
 
   /** Something happened that may help pods whose rejectors listen to it. */
   event(event: ClusterEvent, about: Subject = noSubject): void {
+    this.#remember(event, about);
     const candidates = this.#waiting.get(event);
     if (!candidates?.size) return;
     for (const entry of [...candidates]) this.#try(entry, event, about);

@@ -7,7 +7,9 @@ import type { Pod, PodCondition } from '#machinery/api/object.ts';
 import { createRecorder } from '#machinery/client/recorder.ts';
 import { pods } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder } from '#machinery/client/types.ts';
-import { Cycle } from './cycle.ts';
+import { Cycle, type Outcome } from './cycle.ts';
+import { extenderPlugin } from './extender-cycle.ts';
+import { createExtenders, type Extender, type ExtenderConfig } from './extender.ts';
 import { SchedulerMetrics, type AttemptResult } from './metrics.ts';
 import { Nominator } from './nominator.ts';
 import { isRejection, type ClusterEvent, type Plugin, type Reservation, type Subject } from './plugin.ts';
@@ -27,6 +29,8 @@ export interface SchedulerOptions {
   client: Client;
   /** Each with a `schedulerName` of its own: pods that name another are not ours. */
   profiles: readonly ProfileConfig[];
+  /** Shared by all profiles. */
+  extenders: readonly ExtenderConfig[];
   percentageOfNodesToScore: number;
   maxInFlight: number;
   initialBackoffMs: number;
@@ -47,6 +51,7 @@ export class Scheduler {
   readonly #client: Client;
   readonly #options: SchedulerOptions;
   readonly #frameworks: ReadonlyMap<string, Framework>;
+  readonly #extenders: readonly Extender[];
   /** Work in the background: bindings, condition patches, preemptions. */
   readonly #background = new Set<Promise<void>>();
   /** Pods that wait for what their plugins reserved, volumes above all: that may take minutes and holds nobody else up. */
@@ -65,11 +70,13 @@ export class Scheduler {
       onMove: (queue, event) => this.metrics.incoming.with(queue, event).add(),
     });
     this.#countState();
-    const profiles = new Map(options.profiles.map((config) => [config.schedulerName, createProfile(config)]));
-    this.cluster = watchCluster(options.client, this.snapshot, (schedulerName) => profiles.has(schedulerName));
+    this.#extenders = createExtenders(options.extenders);
+    const ignored = options.extenders.flatMap(({ managedResources }) => managedResources.filter(({ ignoredByScheduler }) => ignoredByScheduler).map(({ name }) => name));
+    const profiles = new Map(options.profiles.map((config) => [config.schedulerName, createProfile(config, ignored)]));
+    this.cluster = watchCluster(options.client, this.snapshot, (schedulerName) => profiles.has(schedulerName), { wholePods: this.#extenders.length > 0 });
     this.cluster.feed(this.queue, this.nominator);
     this.#frameworks = new Map([...profiles].map(([name, profile]) => [name, {
-      profile, byName: new Map(profile.plugins.map((plugin) => [plugin.name, plugin])),
+      profile, byName: new Map([...profile.plugins, extenderPlugin].map((plugin) => [plugin.name, plugin])),
       cycle: new Cycle({
         plugins: profile.plugins, preemption: profile.preemption, context: this.cluster.context, nominator: this.nominator,
         percentageOfNodesToScore: profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(),
@@ -124,33 +131,53 @@ export class Scheduler {
     while (!signal.aborted) {
       const entry = await this.queue.take(signal);
       if (!entry) break;
-      this.#scheduleOne(entry, signal);
+      await this.#scheduleOne(entry, signal);
       await new Promise((resolve) => setImmediate(resolve)); // answers and watch events come in between
       while (this.#background.size >= this.#options.maxInFlight && !signal.aborted) await Promise.race(this.#background);
     }
     await Promise.allSettled([...this.#background, ...this.#waiting]);
   }
 
-  #scheduleOne(entry: QueuedPod, signal: AbortSignal): void {
+  /** A promise only when extenders have a say. */
+  #scheduleOne(entry: QueuedPod, signal: AbortSignal): Promise<void> | undefined {
     const { info } = entry;
     const { pod } = info;
     if (pod.metadata.deletionTimestamp) {
       this.#event(info, 'Warning', 'FailedScheduling', `skip schedule deleting pod: ${info.key}`, 'Scheduling');
       this.queue.delete(info.uid); // its deletion is on its way
-      return;
+      return undefined;
+    }
+    entry.startedAt = performance.now();
+    const { cycle } = this.#frameworkOf(info);
+    const extenders = this.#extenders.filter((extender) => extender.concerns(info));
+    if (extenders.length > 0) {
+      this.queue.follow(entry);
+      return cycle.scheduleWith(extenders, info, signal)
+        .then((outcome) => this.#conclude(entry, outcome, signal), (error: unknown) => this.#cycleFailed(entry, error, signal))
+        .finally(() => this.queue.unfollow());
     }
     let outcome;
-    const startedAt = performance.now();
-    entry.startedAt = startedAt;
     try {
-      outcome = this.#frameworkOf(info).cycle.schedule(info);
+      outcome = cycle.schedule(info);
     } catch (error) {
-      // A pod that breaks a plugin must not stop the others.
-      log.error('scheduling cycle failed', { pod: info.key, error });
-      this.#schedulerError(entry, error instanceof Error ? error.message : String(error), signal);
-      return;
+      this.#cycleFailed(entry, error, signal);
+      return undefined;
     }
-    this.metrics.algorithmSeconds.observe((performance.now() - startedAt) / 1000);
+    this.#conclude(entry, outcome, signal);
+    return undefined;
+  }
+
+  /** A pod that breaks a plugin must not stop the others. */
+  #cycleFailed(entry: QueuedPod, error: unknown, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    log.error('scheduling cycle failed', { pod: entry.info.key, error });
+    this.#schedulerError(entry, error instanceof Error ? error.message : String(error), signal);
+  }
+
+  #conclude(entry: QueuedPod, outcome: Outcome, signal: AbortSignal): void {
+    const { info } = entry;
+    this.metrics.algorithmSeconds.observe((performance.now() - entry.startedAt) / 1000);
+    if (this.queue.get(info.uid) !== entry) return; // deleted, or given a node by somebody else, while extenders were asked
     if (outcome.kind === 'placed') {
       this.snapshot.assume(info, outcome.node.name);
       this.nominator.delete(info.uid);
@@ -200,6 +227,7 @@ export class Scheduler {
     const { info } = entry;
     const { name, namespace, uid } = info;
     try {
+      if (await this.#bindByExtender(info, node, signal)) return this.#bound(entry, node);
       const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { kind: 'Node', name: node } };
       await this.#client.create(pods, namespace, binding, signal, { subresource: 'binding', name });
     } catch (error) {
@@ -217,10 +245,29 @@ export class Scheduler {
       this.#schedulerError(entry, `binding rejected: running Bind plugin "DefaultBinder": ${why}`, signal);
       return;
     }
+    this.#bound(entry, node);
+  }
+
+  #bound(entry: QueuedPod, node: string): void {
+    const { info } = entry;
     log.info('pod bound', { pod: info.key, node });
     this.#count(entry, 'scheduled');
-    this.queue.delete(uid);
+    this.queue.delete(info.uid);
     this.#event(info, 'Normal', 'Scheduled', `Successfully assigned ${info.key} to ${node}`, 'Binding');
+  }
+
+  /** False when none does. */
+  async #bindByExtender(info: PodInfo, node: string, signal: AbortSignal): Promise<boolean> {
+    const binder = this.#extenders.find((extender) => extender.config.bindVerb !== '' && extender.concerns(info));
+    if (!binder) return false;
+    try {
+      await binder.bind(info, node, signal);
+      return true;
+    } catch (error) {
+      if (!binder.config.ignorable) throw error;
+      log.warn('extender left out of binding', { extender: binder.config.urlPrefix, pod: info.key, error });
+      return false;
+    }
   }
 
   #schedulerError(entry: QueuedPod, message: string, signal: AbortSignal): void {

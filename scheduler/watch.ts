@@ -27,8 +27,9 @@ export interface Cluster {
   waitForSync(signal: AbortSignal): Promise<void>;
 }
 
-export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedulerName: string) => boolean): Cluster {
-  const podInformer = createInformer(client, pods, { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed', keep: keepPod });
+/** `wholePods`: with what no plugin reads, for somebody else to read. */
+export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedulerName: string) => boolean, { wholePods = false } = {}): Cluster {
+  const podInformer = createInformer(client, pods, { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed', ...(wholePods ? {} : { keep: keepPod }) });
   const nodeInformer = createInformer(client, nodes);
   const others = createInformers(client);
   const byName = {
