@@ -3,10 +3,21 @@
 
 /** The static types of expressions. `object` has named fields (a schema); `map` has keys that are data. */
 export type CelType =
-  | { readonly kind: 'dyn' | 'null' | 'bool' | 'int' | 'uint' | 'double' | 'string' | 'bytes' | 'timestamp' | 'duration' | 'type' | 'error' }
-  | { readonly kind: 'list'; readonly element: CelType; readonly maxItems?: number }
+  | { readonly kind: 'dyn' | 'null' | 'bool' | 'int' | 'uint' | 'double' | 'string' | 'bytes' | 'timestamp' | 'duration' | 'error' }
+  | {
+    readonly kind: 'list';
+    readonly element: CelType;
+    readonly maxItems?: number;
+    /** x-kubernetes-list-type: what == and + mean. `keys` are names of fields as in JSON, for maps. */
+    readonly listType?: 'atomic' | 'set' | 'map';
+    readonly keys?: readonly string[];
+  }
   | { readonly kind: 'map'; readonly key: CelType; readonly value: CelType; readonly maxItems?: number }
   | { readonly kind: 'optional'; readonly of: CelType }
+  /** The type of types: `type(x)`, `int` as a value. */
+  | { readonly kind: 'type'; readonly of?: CelType }
+  /** Stands for any type; inside the checker only. */
+  | { readonly kind: 'param'; readonly name: string }
   /** A value that only functions make and take: `kubernetes.URL`, `net.IP`, `kubernetes.authorization.Authorizer`, … */
   | { readonly kind: 'opaque'; readonly name: string }
   /** `fields` may be computed when asked, so that recursive schemas have types too. Field names are CEL's (escaped) ones. */
@@ -34,6 +45,8 @@ export interface CelIssue {
   readonly column: number;
   readonly message: string;
   readonly text: string;
+  /** The expression is well-formed but its constant parts fail, and no program can be made of it; `text` has no place then. */
+  readonly stage?: 'program';
 }
 
 /** Spent by every step; shared by the expressions of one policy or object. The unit is upstream's cost unit. */

@@ -1,0 +1,60 @@
+// Source to program: parse, check, plan. Load this lazily; starting a server needs no expressions.
+
+import { check } from './_check.ts';
+import type { CelBudget, CelCompilation, CelCost, CelEnvironment, CelIssue, CelProgram } from './cel.ts';
+import { CelError } from './cel.ts';
+import { estimateCost } from './_estimate.ts';
+import { parse } from './_parse.ts';
+import { plan, PlanError } from './_plan.ts';
+import type { State } from './_plan.ts';
+import { createReporter } from './_report.ts';
+import { validate } from './_validate.ts';
+import { Failure } from './values.ts';
+
+/** What one evaluation may cost, whatever the budget has left. */
+export const perCallLimit = 1_000_000;
+
+export function compile(source: string, environment: CelEnvironment): CelCompilation {
+  const reporter = createReporter(source);
+  const failed = (): CelCompilation => ({ program: undefined, issues: reporter.issues() });
+  const expr = parse(source, reporter);
+  if (reporter.count > 0) return failed();
+  const { type, reads } = check(expr, environment, reporter);
+  if (reporter.count === 0) validate(expr, reporter);
+  if (reporter.count > 0) return failed();
+
+  const types = new Map(environment.variables.map(variable => [variable.name, variable.type]));
+  let planned: ReturnType<typeof plan>;
+  try {
+    planned = plan(expr, types);
+  } catch (error) {
+    if (!(error instanceof PlanError)) throw error;
+    const issue: CelIssue = { line: 1, column: 0, message: error.message, text: error.message, stage: 'program' };
+    return { program: undefined, issues: [issue] };
+  }
+  const program: CelProgram = {
+    type,
+    reads,
+    evaluate(variables, budget) {
+      const limit = Math.min(perCallLimit, budget.remaining);
+      const state: State = { variables, slots: [], cost: 0, limit };
+      try {
+        const value = planned.step(state);
+        if (value instanceof Failure) throw new CelError(value.message);
+        return value;
+      } catch (error) {
+        // Strings and lists can outgrow what the engine holds before their price is known.
+        if (error instanceof RangeError) throw new CelError(`internal error: ${error.message}`);
+        throw error;
+      } finally {
+        spend(budget, state.cost);
+      }
+    },
+    estimate: (sizeOf): CelCost => estimateCost(expr, sizeOf),
+  };
+  return { program, issues: [] };
+}
+
+function spend(budget: CelBudget, cost: number): void {
+  budget.remaining -= cost;
+}
