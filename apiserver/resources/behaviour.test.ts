@@ -37,6 +37,10 @@ describe('defaults', () => {
     pullPolicyOf(`${'a-'.repeat(2000)}!`);
     expect(performance.now() - started).to.be.lessThan(200);
   });
+  it('leave out what is behind a gate of upstream that is off', () => {
+    const spec = { selector: { matchLabels: { a: 'b' } }, template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i:1' }] } }, updateStrategy: { rollingUpdate: { maxUnavailable: 0 } } };
+    expect(at(create('statefulsets.apps', { metadata: { name: 's', namespace: 'n' }, spec }).object, 'spec', 'updateStrategy')).to.deep.equal({ type: 'RollingUpdate', rollingUpdate: { partition: 0 } });
+  });
   it('take the account of a webhook, a role binding and a job into account', () => {
     expect(create('rolebindings.rbac.authorization.k8s.io', { metadata: { name: 'b', namespace: 'n' }, roleRef: { kind: 'Role', name: 'r' }, subjects: [{ kind: 'User', name: 'u' }, { kind: 'ServiceAccount', name: 's' }] }).object)
       .to.deep.include({ roleRef: { kind: 'Role', name: 'r', apiGroup: 'rbac.authorization.k8s.io' }, subjects: [{ kind: 'User', name: 'u', apiGroup: 'rbac.authorization.k8s.io' }, { kind: 'ServiceAccount', name: 's' }] });

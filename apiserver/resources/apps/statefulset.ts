@@ -9,7 +9,7 @@ import { nameIsLabel } from '../meta.ts';
 import { scaleOf } from '../scale.ts';
 import { asObject, at, entries, forbiddenField, integer, invalidAll, invalidField, isEmpty, need, notNegative, objects, oneOf, same, setEmpty, setMissing, text } from '../values.ts';
 import type { Obj } from '../values.ts';
-import { collisionErrors, intOrPercentErrors, isZero, notOver100Percent, validateAlwaysRestarting, validateCounts, validateNotAbove, validateSelector, validateTemplateLabels } from './workload.ts';
+import { collisionErrors, validateAlwaysRestarting, validateCounts, validateNotAbove, validateSelector, validateTemplateLabels } from './workload.ts';
 
 const mayChange = new Set(['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy', 'minReadySeconds']);
 const counts = ['replicas', 'readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas', 'observedGeneration', 'collisionCount'];
@@ -24,6 +24,7 @@ export const statefulSetStrategy = kindStrategy({ status: true, generation: 'spe
       setMissing(update, 'rollingUpdate', {});
     }
     const rolling = asObject(update['rollingUpdate']);
+    delete rolling?.['maxUnavailable']; // Upstream's gate MaxUnavailableStatefulSet is off: the field is dropped.
     if (rolling && update['type'] === 'RollingUpdate') setMissing(rolling, 'partition', 0);
     const retention = need(spec, 'persistentVolumeClaimRetentionPolicy');
     setEmpty(retention, 'whenDeleted', 'Retain');
@@ -97,18 +98,7 @@ function validateUpdateStrategy(strategy: Obj): FieldError[] {
   const rolling = asObject(strategy['rollingUpdate']);
   switch (text(strategy['type'])) {
     case 'OnDelete': return rolling ? [invalidField(`${path}.rollingUpdate`, rolling, "only allowed for updateStrategy 'RollingUpdate'")] : [];
-    case 'RollingUpdate': {
-      if (!rolling) return [];
-      const errors = notNegative(`${path}.rollingUpdate.partition`, rolling['partition']);
-      const most = rolling['maxUnavailable'];
-      if (most !== undefined) {
-        const here = `${path}.rollingUpdate.maxUnavailable`;
-        errors.push(...intOrPercentErrors(most, here));
-        if (isZero(most)) errors.push(invalidField(here, most, 'cannot be 0'));
-        errors.push(...notOver100Percent(most, here));
-      }
-      return errors;
-    }
+    case 'RollingUpdate': return rolling ? notNegative(`${path}.rollingUpdate.partition`, rolling['partition']) : [];
     default: return [invalidField(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")];
   }
 }
