@@ -3,7 +3,7 @@
 import { askExtenders, extenderPlugin, reviewCandidates, type Answers } from './extender-cycle.ts';
 import type { Extender } from './extender.ts';
 import { preempt, preemptReviewed, type PreemptionInput, type PreemptionResult, type Victims } from './preemption.ts';
-import { isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation } from './plugin.ts';
+import { isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation, type ScoreStep } from './plugin.ts';
 import type { Nominator } from './nominator.ts';
 import { defaultArgs, type PreemptionArgs } from './plugin-args.ts';
 import type { PodInfo } from './pod-info.ts';
@@ -37,7 +37,11 @@ export interface CycleOptions {
   percentageOfNodesToScore?: number;
   disruptionBudgets: () => Parameters<typeof preempt>[0]['budgets'];
   random?: () => number;
+  /** Told how long each step took, under upstream's names of extension points and statuses. */
+  onStep?: OnStep;
 }
+export type OnStep = (point: 'PreFilter' | 'Filter' | 'PostFilter' | 'PreScore' | 'Score' | 'Reserve' | 'PreBind' | 'Bind', status: StepStatus, startedAt: number) => void;
+export type StepStatus = 'Success' | 'Unschedulable' | 'UnschedulableAndUnresolvable' | 'Error';
 
 /** What a look at the nodes found. */
 interface Search {
@@ -68,10 +72,12 @@ export class Cycle {
   readonly #options: CycleOptions;
   readonly #snapshot: Snapshot;
   readonly #random: () => number;
+  readonly #onStep: OnStep | undefined;
   /** Where the next pod starts to look, so that all nodes are looked at equally often. */
   #start = 0;
   /** Reused from pod to pod. */
   readonly #feasible: NodeInfo[] = [];
+  readonly #scoring: [step: ScoreStep, weight: number][] = [];
   #total = new Float64Array(0);
   #scores = new Float64Array(0);
 
@@ -79,6 +85,7 @@ export class Cycle {
     this.#options = { preemption: defaultArgs.DefaultPreemption, ...options };
     this.#snapshot = options.context.snapshot;
     this.#random = options.random ?? Math.random;
+    this.#onStep = options.onStep;
   }
 
   schedule(pod: PodInfo): Outcome {
@@ -100,7 +107,11 @@ export class Cycle {
       search = this.#search(pod, false);
     }
     const input = this.#preemptionInput(pod, search);
-    return this.#fail(search, input ? await preemptReviewed(input, (candidates) => reviewCandidates(extenders, pod, candidates, this.#snapshot, signal)) : noPreemption);
+    if (!input) return this.#fail(search, noPreemption);
+    const startedAt = performance.now();
+    const result = await preemptReviewed(input, (candidates) => reviewCandidates(extenders, pod, candidates, this.#snapshot, signal));
+    this.#onStep?.('PostFilter', result.victims ? 'Success' : 'Unschedulable', startedAt);
+    return this.#fail(search, result);
   }
 
   /** The nodes that pass. One that was nominated is enough when it does. */
@@ -117,7 +128,9 @@ export class Cycle {
     if (first && !checkNode(filters, pod, first, this.#options.nominator)) return { filters, feasible: [first], verdicts, evaluated: 1, nominated: true };
     const feasible = this.#feasible;
     feasible.length = 0;
+    const startedAt = performance.now();
     const evaluated = this.#look(pod, filters, nodeNames, verdicts);
+    this.#onStep?.('Filter', 'Success', startedAt);
     return { filters, feasible, verdicts, evaluated, restrictedBy: nodeNames ? 'NodeAffinity' : undefined };
   }
 
@@ -140,19 +153,27 @@ export class Cycle {
   #place(pod: PodInfo, { filters, feasible, evaluated }: Search, extra?: ReadonlyMap<string, number>): Outcome {
     const node = feasible.length === 1 ? feasible[0] : this.#best(pod, feasible, filters, extra);
     if (!node) throw new Error('scoring lost every node');
-    return { kind: 'placed', node, evaluated, reservations: reserve(filters, node) };
+    const startedAt = performance.now();
+    const reservations = filters.flatMap(({ step }) => step.reserve?.(node) ?? []);
+    this.#onStep?.('Reserve', 'Success', startedAt);
+    return { kind: 'placed', node, evaluated, reservations };
   }
 
   #prepare(pod: PodInfo): { filters: Filter[]; nodeNames: ReadonlySet<string> | undefined } | Verdict {
+    const startedAt = performance.now();
     const filters: Filter[] = [];
     let nodeNames: ReadonlySet<string> | undefined;
     for (const plugin of this.#options.plugins) {
       const step = plugin.prepareFilter?.(pod, this.#options.context);
       if (!step) continue;
-      if (isRejection(step)) return { plugin, rejection: step };
+      if (isRejection(step)) {
+        this.#onStep?.('PreFilter', step.resolvable ? 'Unschedulable' : 'UnschedulableAndUnresolvable', startedAt);
+        return { plugin, rejection: step };
+      }
       if (step.nodeNames) nodeNames = step.nodeNames;
       filters.push({ plugin, step });
     }
+    this.#onStep?.('PreFilter', 'Success', startedAt);
     return { filters, nodeNames };
   }
 
@@ -184,21 +205,28 @@ export class Cycle {
     }
     const total = this.#total.subarray(0, nodes.length).fill(0);
     const scores = this.#scores.subarray(0, nodes.length);
+    const startedAt = performance.now();
+    const steps = this.#scoring;
+    steps.length = 0;
     for (const plugin of this.#options.plugins) {
       const step = plugin.prepareScore?.(pod, this.#options.context, nodes);
-      if (!step) continue;
+      if (step) steps.push([step, plugin.weight ?? 1]);
+    }
+    this.#onStep?.('PreScore', 'Success', startedAt);
+    const scoredFrom = performance.now();
+    for (const [step, weight] of steps) {
       for (let i = 0; i < nodes.length; i += 1) {
         const node = nodes[i];
         if (node) scores[i] = step.score(node);
       }
       step.normalize?.(scores, nodes);
-      const weight = plugin.weight ?? 1;
       for (let i = 0; i < nodes.length; i += 1) total[i] = (total[i] ?? 0) + weight * (scores[i] ?? 0);
     }
     for (const { step } of filters) {
       if (!step.score) continue;
       for (const [i, node] of nodes.entries()) total[i] = (total[i] ?? 0) + step.score(node);
     }
+    this.#onStep?.('Score', 'Success', scoredFrom);
     if (extra) for (const [i, node] of nodes.entries()) total[i] = (total[i] ?? 0) + (extra.get(node.name) ?? 0);
     let best = 0;
     let ties = 1;
@@ -244,7 +272,11 @@ export class Cycle {
   }
   #preempt(pod: PodInfo, search: Search): PreemptionResult {
     const input = this.#preemptionInput(pod, search);
-    return input ? preempt(input) : noPreemption;
+    if (!input) return noPreemption;
+    const startedAt = performance.now();
+    const result = preempt(input);
+    this.#onStep?.('PostFilter', result.victims ? 'Success' : 'Unschedulable', startedAt);
+    return result;
   }
 }
 
@@ -260,10 +292,6 @@ function firstRejection(filters: readonly Filter[], node: NodeInfo): Verdict | u
     if (rejection) return { plugin, rejection };
   }
   return undefined;
-}
-
-function reserve(filters: readonly Filter[], node: NodeInfo): readonly Reservation[] {
-  return filters.flatMap(({ step }) => step.reserve?.(node) ?? []);
 }
 
 /** The first plugin that rejects the node, with room left for pods that were nominated to it and stand before this one. */

@@ -21,6 +21,9 @@ export class SchedulerMetrics {
   readonly sliSeconds = this.#registry.histogram({
     name: 'scheduler_pod_scheduling_sli_duration_seconds', stability: 'BETA', labels: ['attempts'], help: 'From entering the queue until bound, over all attempts.',
   }, exponentialBounds(0.01, 2, 20));
+  readonly pointSeconds = this.#registry.histogram({
+    name: 'scheduler_framework_extension_point_duration_seconds', stability: 'STABLE', labels: ['extension_point', 'status', 'profile'], help: 'Time of all plugins of an extension point together.',
+  }, exponentialBounds(0.0001, 2, 12));
   readonly podAttempts = this.#registry.histogram({
     name: 'scheduler_pod_scheduling_attempts', stability: 'STABLE', help: 'Attempts until a pod was scheduled.',
   }, exponentialBounds(1, 2, 5)).with();

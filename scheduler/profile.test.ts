@@ -110,6 +110,7 @@ describe('Scheduler with several profiles', () => {
       const text = await scheduler.metrics.registry.render();
       expect(text).to.contain('scheduler_schedule_attempts_total{result="scheduled",profile="packer"} 1\n')
         .and.contain('scheduler_queue_incoming_pods_total{queue="active",event="UnscheduledPodAdd"} 2\n').and.contain('scheduler_pending_pods{queue="active"} 0\n');
+      for (const point of ['PreFilter', 'Filter', 'PreScore', 'Score', 'Reserve', 'Bind']) expect(text).to.contain(`scheduler_framework_extension_point_duration_seconds_count{extension_point="${point}",status="Success",profile="packer"} 1\n`);
     } finally {
       stop.abort();
       await Promise.all([informers, loop]);

@@ -7,7 +7,7 @@ import type { Pod, PodCondition } from '#machinery/api/object.ts';
 import { createRecorder } from '#machinery/client/recorder.ts';
 import { pods } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder } from '#machinery/client/types.ts';
-import { Cycle, type Outcome } from './cycle.ts';
+import { Cycle, type OnStep, type Outcome } from './cycle.ts';
 import { extenderPlugin } from './extender-cycle.ts';
 import { createExtenders, type Extender, type ExtenderConfig } from './extender.ts';
 import { SchedulerMetrics, type AttemptResult } from './metrics.ts';
@@ -40,7 +40,7 @@ export interface SchedulerOptions {
 }
 
 /** A profile at work. */
-interface Framework { profile: Profile; cycle: Cycle; byName: ReadonlyMap<string, Plugin> }
+interface Framework { profile: Profile; cycle: Cycle; byName: ReadonlyMap<string, Plugin>; onStep: OnStep }
 
 export class Scheduler {
   readonly snapshot = new Snapshot();
@@ -75,13 +75,19 @@ export class Scheduler {
     const profiles = new Map(options.profiles.map((config) => [config.schedulerName, createProfile(config, ignored)]));
     this.cluster = watchCluster(options.client, this.snapshot, (schedulerName) => profiles.has(schedulerName), { wholePods: this.#extenders.length > 0 });
     this.cluster.feed(this.queue, this.nominator);
-    this.#frameworks = new Map([...profiles].map(([name, profile]) => [name, {
-      profile, byName: new Map([...profile.plugins, extenderPlugin].map((plugin) => [plugin.name, plugin])),
+    this.#frameworks = new Map([...profiles].map(([name, profile]) => [name, this.#frameworkFor(name, profile)]));
+  }
+
+  #frameworkFor(name: string, profile: Profile): Framework {
+    const onStep: OnStep = (point, status, startedAt) => this.metrics.pointSeconds.with(point, status, name).observe((performance.now() - startedAt) / 1000);
+    const { percentageOfNodesToScore } = this.#options;
+    return {
+      profile, onStep, byName: new Map([...profile.plugins, extenderPlugin].map((plugin) => [plugin.name, plugin])),
       cycle: new Cycle({
         plugins: profile.plugins, preemption: profile.preemption, context: this.cluster.context, nominator: this.nominator,
-        percentageOfNodesToScore: profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(),
+        percentageOfNodesToScore: profile.percentageOfNodesToScore ?? percentageOfNodesToScore, disruptionBudgets: () => this.cluster.budgets(), onStep,
       }),
-    }]));
+    };
   }
 
   #countState(): void {
@@ -204,9 +210,13 @@ export class Scheduler {
 
   async #prepareAndBind(entry: QueuedPod, node: string, reservations: readonly Reservation[], signal: AbortSignal): Promise<void> {
     const { info } = entry;
+    const { onStep } = this.#frameworkOf(info);
+    const startedAt = performance.now();
     try {
       for (const reservation of reservations) await reservation.preBind(this.#client, signal);
+      onStep('PreBind', 'Success', startedAt);
     } catch (error) {
+      onStep('PreBind', 'Error', startedAt);
       for (const reservation of reservations) reservation.undo();
       if (signal.aborted) return;
       this.snapshot.forget(info.uid);
@@ -226,11 +236,14 @@ export class Scheduler {
   async #bind(entry: QueuedPod, node: string, signal: AbortSignal): Promise<void> {
     const { info } = entry;
     const { name, namespace, uid } = info;
+    const { onStep } = this.#frameworkOf(info);
+    const startedAt = performance.now();
     try {
-      if (await this.#bindByExtender(info, node, signal)) return this.#bound(entry, node);
       const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { kind: 'Node', name: node } };
-      await this.#client.create(pods, namespace, binding, signal, { subresource: 'binding', name });
+      if (!await this.#bindByExtender(info, node, signal)) await this.#client.create(pods, namespace, binding, signal, { subresource: 'binding', name });
+      onStep('Bind', 'Success', startedAt);
     } catch (error) {
+      onStep('Bind', 'Error', startedAt);
       if (signal.aborted) return;
       const now = this.cluster.pod(namespace, name);
       if (now?.metadata.uid === uid && now.spec?.nodeName) return; // bound after all, the answer was lost
