@@ -66,7 +66,7 @@ export function createDefinitions(options: {
     if (type.isObject) {
       for (const name of ['apiVersion', 'kind']) properties[name] = { ...describe(texts[name]), type: 'string' };
     }
-    for (const field of type.fields.values()) properties[field.name] = propertyOf(type, field, texts[field.name] ?? (type.shortName === undocumented ? undefined : summaryOf(field)));
+    for (const field of type.fields.values()) properties[field.name] = propertyOf(type, field, isUndocumented(type, field) ? undefined : texts[field.name] ?? summaryOf(field));
     const required = [...type.fields.values()].filter((field) => field.required).map((field) => field.name);
     const kinds = kindsOf(type);
     return {
@@ -122,8 +122,12 @@ export function createDefinitions(options: {
   return { refTo, add, all: () => Object.fromEntries([...made].sort(([a], [b]) => a < b ? -1 : 1)) };
 }
 
-/** Its fields are those of JSON Schema and have no texts anywhere; one that only refers has no siblings then. */
-const undocumented = 'JSONSchemaProps';
+/** Fields without a text of their own upstream. One that only refers to another type has no siblings then. */
+const undocumented: ReadonlySet<string> = new Set(['certificates.k8s.io/v1/CertificateSigningRequest.metadata', 'certificates.k8s.io/v1/CertificateSigningRequestList.metadata', 'networking.k8s.io/v1/IngressRule.http']);
+function isUndocumented(type: Type, field: Field): boolean {
+  if (type.shortName === 'JSONSchemaProps') return field.kind === 'struct' || field.kind === 'any' && field.name !== 'default';
+  return undocumented.has(`${type.name}.${field.name}`);
+}
 
 /** Kinds that the facts do not list as objects. */
 const alwaysKinds: ReadonlySet<string> = new Set(['WatchEvent']);

@@ -1,4 +1,5 @@
 // Writes operations and definitions as an OpenAPI document of version 2 or 3.
+import { createHash } from 'node:crypto';
 import type { OpenAPIV2, OpenAPIV3 } from 'openapi-types';
 import type { DocTable } from '#machinery/schema/generate.ts';
 import type { Schema } from '#machinery/schema/schema.ts';
@@ -44,7 +45,7 @@ export function document(version: OpenApiVersion, rows: readonly ResourceRow[], 
   const info = { title: 'Kubernetes', version: sources.serverVersion };
   const sorted = Object.fromEntries(Object.entries(paths).sort(([a], [b]) => a < b ? -1 : 1));
   if (version === 2) {
-    return { swagger: '2.0', info, paths: sorted, definitions: definitions.all(), securityDefinitions: security, security: [{ BearerToken: [] }] };
+    return { swagger: '2.0', info, paths: sorted, definitions: definitions.all(), parameters: shareParameters(sorted), securityDefinitions: security, security: [{ BearerToken: [] }] };
   }
   return { openapi: '3.0.0', info, paths: sorted, components: { schemas: definitions.all(), securitySchemes: security } };
 }
@@ -85,11 +86,16 @@ function referrer(definitions: Definitions, rows: readonly ResourceRow[], { sche
   };
 }
 
-const versionMembers = ['buildDate', 'compiler', 'emulationMajor', 'emulationMinor', 'gitCommit', 'gitTreeState', 'gitVersion', 'goVersion', 'major', 'minCompatibilityMajor', 'minCompatibilityMinor', 'minor', 'platform'] as const;
+const versionMembers: readonly [name: string, text?: string][] = [
+  ['buildDate'], ['compiler'], ['emulationMajor', 'Major number of the version that is emulated.'], ['emulationMinor', 'Minor number of the version that is emulated.'],
+  ['gitCommit'], ['gitTreeState'], ['gitVersion'], ['goVersion'], ['major', 'Major number of the API level.'],
+  ['minCompatibilityMajor', 'Major number of the oldest version that this one gets along with.'], ['minCompatibilityMinor', 'Minor number of the oldest version that this one gets along with.'],
+  ['minor', 'Minor number of the API level.'], ['platform'],
+];
 function versionDefinition(version: OpenApiVersion): JsonSchema {
-  const required = versionMembers.filter((name) => !/^(emulation|minCompat)/.test(name));
-  const text = (name: string): JsonSchema => ({ type: 'string', ...(version === 3 && required.some((one) => one === name) ? { default: '' } : {}) });
-  return { description: 'Which API level this is, and which program serves it.', type: 'object', properties: Object.fromEntries(versionMembers.map((name) => [name, text(name)])), required };
+  const required = ['major', 'minor', 'gitVersion', 'gitCommit', 'gitTreeState', 'buildDate', 'goVersion', 'compiler', 'platform'];
+  const property = (name: string, text: string | undefined): JsonSchema => ({ ...(text === undefined ? {} : { description: text }), type: 'string', ...(version === 3 && required.includes(name) ? { default: '' } : {}) });
+  return { description: 'Which API level this is, and which program serves it.', type: 'object', properties: Object.fromEntries(versionMembers.map(([name, text]) => [name, property(name, text)])), required };
 }
 
 /** What version 2 cannot say is left out, as upstream does, so that older clients do not refuse what newer ones take. */
@@ -105,7 +111,7 @@ function lowered(schema: unknown): unknown {
 function pathItem(item: PathItem, tag: string, refer: Refer, version: OpenApiVersion): object {
   return {
     ...Object.fromEntries(item.operations.map((one) => [one.method, version === 2 ? operation2(one, tag, refer) : operation3(one, tag, refer)])),
-    ...(item.parameters.length > 0 ? { parameters: item.parameters.map((one) => parameter(one, version)) } : {}),
+    ...(item.parameters.length > 0 ? { parameters: byName(item.parameters.map((one) => parameter(one, version))) } : {}),
   };
 }
 
@@ -123,7 +129,7 @@ function operation3(one: Operation, tag: string, refer: Refer): object {
   const content = (types: readonly string[], body: Body): object => Object.fromEntries(types.map((type) => [type, { schema: refer(body) }]));
   return {
     ...common(one, tag),
-    ...(one.parameters.length > 0 ? { parameters: one.parameters.map((entry) => parameter(entry, 3)) } : {}),
+    ...(one.parameters.length > 0 ? { parameters: byName(one.parameters.map((entry) => parameter(entry, 3))) } : {}),
     ...(one.body ? { requestBody: { content: content(one.body.contentTypes, one.body.of), ...(one.body.required ? { required: true } : {}) } } : {}),
     responses: {
       ...Object.fromEntries(one.responses.map(({ code, description, body }) => [code, { ...(body ? { content: content(one.contentTypes, body) } : {}), description }])),
@@ -133,8 +139,8 @@ function operation3(one: Operation, tag: string, refer: Refer): object {
 }
 
 function operation2(one: Operation, tag: string, refer: Refer): object {
-  const body = one.body && { in: 'body', name: 'body', ...(one.body.required ? { required: true } : {}), schema: refer(one.body.of) };
-  const parameters = [...(body ? [body] : []), ...one.parameters.map((entry) => parameter(entry, 2))];
+  const body: Named | undefined = one.body && { in: 'body', name: 'body', ...(one.body.required ? { required: true } : {}), schema: refer(one.body.of) };
+  const parameters = byName([...(body ? [body] : []), ...one.parameters.map((entry) => parameter(entry, 2))]);
   const consumes = one.body?.contentTypes ?? one.consumes ?? ['*/*'];
   return {
     ...common(one, tag),
@@ -149,7 +155,31 @@ function operation2(one: Operation, tag: string, refer: Refer): object {
   };
 }
 
-function parameter({ name, in: place, type, description }: Parameter, version: OpenApiVersion): object {
+type Named = JsonSchema & { name: string };
+function byName<T extends Named>(parameters: T[]): T[] {
+  return parameters.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Version 2 says once what many operations have; references take the place of parameters. What kubectl looks for stays where it was. */
+function shareParameters(paths: Record<string, object>): Record<string, object> {
+  const shared = new Map<string, { name: string; value: object }>();
+  const share = (one: Named): object => {
+    const own = one.name === 'name' || one.name === 'fieldValidation' || one.name === 'dryRun' || (one['in'] === 'body' && !String((one['schema'] as JsonSchema)['$ref']).startsWith('#/definitions/io.k8s.apimachinery'));
+    if (own) return one;
+    const text = JSON.stringify(one);
+    let known = shared.get(text);
+    if (!known) shared.set(text, known = { name: `${one.name}-${createHash('sha1').update(text).digest().subarray(0, 6).toString('base64url')}`, value: one });
+    return { $ref: `#/parameters/${known.name}` };
+  };
+  for (const item of Object.values(paths)) {
+    for (const holder of [item, ...Object.values(item)] as { parameters?: Named[] }[]) {
+      if (holder.parameters) (holder.parameters as object[]) = holder.parameters.map(share);
+    }
+  }
+  return Object.fromEntries([...shared.values()].map(({ name, value }): [string, object] => [name, value]).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function parameter({ name, in: place, type, description }: Parameter, version: OpenApiVersion): Named {
   const required = place === 'path' ? { required: true } : {};
   return version === 2 ? { description, in: place, name, ...required, type, uniqueItems: true } : { description, in: place, name, ...required, schema: { type, uniqueItems: true } };
 }

@@ -4,7 +4,7 @@ import protobuf from 'protobufjs/minimal.js';
 import { builtinRows } from '../resources/registry.ts';
 import type { ResourceRow } from '../resources/resource.ts';
 import { createOpenApi } from './openapi.ts';
-import { encodeDocument } from './v2-protobuf.ts';
+import { encodeDocument } from './protobuf.ts';
 
 type Json = { [key: string]: Json } & { [key: string]: unknown };
 
@@ -102,9 +102,16 @@ describe('createOpenApi()', () => {
       expect(packed.headers).to.include({ 'content-encoding': 'gzip' });
       expect(JSON.parse(gunzipSync(packed.body).toString())).to.deep.equal(core);
       expect((await get('/openapi/v3/api/v1', { 'accept-encoding': 'gzip;q=0' })).headers).to.not.have.property('content-encoding');
-      expect((await get('/openapi/v3/api/v1', { accept: 'application/com.github.proto-openapi.spec.v3@v1.0+protobuf' })).status).to.equal(406);
+      expect((await get('/openapi/v3/api/v1', { accept: 'text/html' })).status).to.equal(406);
       expect((await get('/openapi/v3/apis/nothing/v1')).status).to.equal(404);
       expect((await get('/openapi/v4')).status).to.equal(404);
+    });
+    it('comes as protobuf under either name of the type', async () => {
+      for (const accept of ['application/com.github.proto-openapi.spec.v3@v1.0+protobuf', 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf;q=0.8, text/html']) {
+        const { status, headers, body } = await get('/openapi/v3/apis/apps/v1', { accept });
+        expect([status, headers['content-type']]).to.deep.equal([200, 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf']);
+        expect(strings(body).slice(0, 1)).to.deep.equal(['3.0.0']);
+      }
     });
     it('follows resources that come and go', async () => {
       expect((await get('/openapi/v3/apis/stable.example.com/v1')).status).to.equal(404);
@@ -128,6 +135,13 @@ describe('createOpenApi()', () => {
       expect(document['definitions']?.['io.k8s.api.core.v1.Pod']?.['properties']?.['spec']).to.deep.include({ $ref: '#/definitions/io.k8s.api.core.v1.PodSpec' });
       expect(document['definitions']?.['io.k8s.apimachinery.pkg.api.resource.Quantity']).to.deep.include({ type: 'string' });
     });
+    it('says once what many operations have, but not what clients look for in each', async () => {
+      const document = await getJson('/openapi/v2');
+      const references = JSON.stringify(document['paths']).match(/#\/parameters\/[\w-]+/g) ?? [];
+      expect(new Set(references.map((one) => one.slice('#/parameters/'.length)))).to.deep.equal(new Set(Object.keys(document['parameters'] as Json)));
+      const post = document['paths']?.['/api/v1/nodes']?.['post']?.['parameters'] as unknown as Json[];
+      expect(post.flatMap(({ name }) => (name === undefined ? [] : [name]))).to.deep.equal(['body', 'dryRun', 'fieldValidation']);
+    });
     it('says of the documents about the API what they take and give', async () => {
       const paths = (await getJson('/openapi/v2'))['paths'] as Json;
       expect(paths['/apis/apps/v1/']?.['get']?.['consumes']).to.deep.equal(['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']);
@@ -149,8 +163,13 @@ describe('createOpenApi()', () => {
     });
   });
 
+  it('encodeDocument() leaves out what is zero, but not defaults', () => {
+    const bytes = encodeDocument(3, { openapi: '3.0.0', info: { title: '', version: '' }, paths: {}, components: { schemas: { A: { type: 'boolean', default: false, nullable: false } } } });
+    // Document{1 openapi, 2 info{}, 4 paths{}, 5 components{1 schemas{1 [{1 name, 2{1 schema{25 type, 33 default{2 false}}}}]}}}
+    expect(bytes.toString('hex')).to.equal('0a05332e302e3012002200' + '2a1a0a180a160a014112110a0fca0107626f6f6c65616e8a02021000');
+  });
   it('encodeDocument() writes maps as named entries and extensions as YAML', () => {
-    const bytes = encodeDocument({
+    const bytes = encodeDocument(2, {
       swagger: '2.0', info: { title: 'T', version: '1' }, paths: {},
       definitions: { A: { 'type': 'object', 'properties': { b: { $ref: '#/definitions/B' } }, 'x-y': ['z'] } as object },
     });

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { loadSchema } from '#machinery/schema/schema.ts';
+import { knownVersions } from '../resources/runtime-config.ts';
 import type { ResourceRow } from '../resources/resource.ts';
 import { document } from './document.ts';
 import type { CustomSchema, Sources } from './document.ts';
@@ -26,6 +27,7 @@ export interface OpenApiOptions {
 const limitBytes = 6 * 1024 * 1024;
 const json = 'application/json';
 const protobuf2 = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+const protobuf3 = 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf';
 
 /** `rows` is asked at each request, so that resources may come and go. */
 export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenApiOptions = {}): OpenApi {
@@ -88,14 +90,16 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
     const name = target.slice('/openapi/v3/'.length);
     const own = byPath.get(name);
     if (!own) return { status: 404 };
-    if (choose(accept, [json]) === undefined) return { status: 406 };
+    const type = choose(accept, [json, protobuf3, protobuf3.replace('v3.v1.0', 'v3@v1.0')]);
+    if (type === undefined) return { status: 406 };
     const etag = await hashOf(own);
     const asked = query.get('hash');
     if (asked !== null && asked !== '' && asked !== etag) return { status: 301, location: `/openapi/v3/${name}?hash=${etag}` };
-    return {
-      type: json, etag, immutable: Boolean(asked),
-      gzipped: await compressed(`3 ${name} ${etag}`, async () => Buffer.from(JSON.stringify(document(3, own.rows, await sources(own))))),
-    };
+    const make = async () => document(3, own.rows, await sources(own));
+    const immutable = Boolean(asked);
+    if (type === json) return { type, etag, immutable, gzipped: await compressed(`3 json ${name} ${etag}`, async () => Buffer.from(JSON.stringify(await make()))) };
+    const { encodeDocument } = await import('./protobuf.ts');
+    return { type: protobuf3, etag, immutable, gzipped: await compressed(`3 protobuf ${name} ${etag}`, async () => encodeDocument(3, await make())) };
   }
 
   async function version2(accept: string): Promise<Answer> {
@@ -103,10 +107,10 @@ export function createOpenApi(rows: () => readonly ResourceRow[], options: OpenA
     if (type === undefined) return { status: 406 };
     const all: Contents = { rows: rows(), others: otherDocuments(groupsOf(rows())) };
     const etag = await hashOf(all);
-    const make = async () => document(2, all.rows, await sources(all));
+    const make = async () => document(2, all.rows, { ...await sources(all), groupVersions: everyGroupVersion(all.rows) });
     if (type === json) return { type, etag, gzipped: await compressed(`2 json ${etag}`, async () => Buffer.from(JSON.stringify(await make()))) };
-    const { encodeDocument } = await import('./v2-protobuf.ts');
-    return { type: protobuf2, etag, gzipped: await compressed(`2 protobuf ${etag}`, async () => encodeDocument(await make())) };
+    const { encodeDocument } = await import('./protobuf.ts');
+    return { type: protobuf2, etag, gzipped: await compressed(`2 protobuf ${etag}`, async () => encodeDocument(2, await make())) };
   }
 
   return {
@@ -189,6 +193,12 @@ function byDocument(rows: readonly ResourceRow[]): Map<string, Contents> {
 function groupsOf(rows: readonly ResourceRow[]): string[] {
   return [...new Set(rows.map(({ group }) => group))].filter((group) => group !== '').sort();
 }
-function groupVersionsOf(rows: readonly ResourceRow[]): { group: string; version: string }[] {
+interface GroupVersion { group: string; version: string }
+function groupVersionsOf(rows: readonly GroupVersion[]): GroupVersion[] {
   return [...new Map(rows.map(({ group, version }) => [`${group}/${version}`, { group, version }])).values()].sort((a, b) => a.group < b.group ? -1 : a.group > b.group ? 1 : a.version < b.version ? -1 : 1);
+}
+/** Also those that are not served: version 2 names them all. */
+function everyGroupVersion(rows: readonly GroupVersion[]): GroupVersion[] {
+  const known = [...knownVersions].map((one) => one.split('/')).map(([group = '', version = '']) => ({ group, version }));
+  return groupVersionsOf([...known, ...rows]);
 }

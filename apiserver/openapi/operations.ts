@@ -193,6 +193,7 @@ const returnsObject: ReadonlySet<string> = new Set([
   'pods.', 'persistentvolumes.', 'persistentvolumeclaims.', 'podtemplates.', 'resourcequotas.', 'serviceaccounts.', 'services.',
   'csidrivers.storage.k8s.io', 'csinodes.storage.k8s.io', 'storageclasses.storage.k8s.io', 'volumeattachments.storage.k8s.io', 'volumeattributesclasses.storage.k8s.io',
   'deviceclasses.resource.k8s.io', 'resourceclaims.resource.k8s.io', 'resourceclaimtemplates.resource.k8s.io', 'resourceslices.resource.k8s.io',
+  'devicetaintrules.resource.k8s.io', 'resourcepoolstatusrequests.resource.k8s.io',
 ]);
 
 /** Paths that list the resources of a group version. */

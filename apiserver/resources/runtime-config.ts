@@ -10,14 +10,8 @@ export class RuntimeConfigError extends Error {
   override name = 'RuntimeConfigError';
 }
 
-/** Known versions without any resource: switching them changes nothing. The first four have kinds of features that are off. */
-const empty = new Set([
-  'certificates.k8s.io/v1beta1', 'certificates.k8s.io/v1alpha1', 'scheduling.k8s.io/v1alpha2', 'storagemigration.k8s.io/v1beta1',
-  'apps/v1beta1', 'apps/v1beta2', 'authentication.k8s.io/v1beta1', 'authentication.k8s.io/v1alpha1', 'authorization.k8s.io/v1beta1', 'autoscaling/v2beta1', 'autoscaling/v2beta2', 'batch/v1beta1',
-  'discovery.k8s.io/v1beta1', 'events.k8s.io/v1beta1', 'extensions/v1beta1', 'flowcontrol.apiserver.k8s.io/v1beta1', 'flowcontrol.apiserver.k8s.io/v1beta2', 'flowcontrol.apiserver.k8s.io/v1beta3',
-  'node.k8s.io/v1beta1', 'node.k8s.io/v1alpha1', 'policy/v1beta1', 'rbac.authorization.k8s.io/v1beta1', 'rbac.authorization.k8s.io/v1alpha1', 'scheduling.k8s.io/v1beta1', 'scheduling.k8s.io/v1alpha1',
-  'storage.k8s.io/v1alpha1', 'apiextensions.k8s.io/v1beta1', 'apiregistration.k8s.io/v1beta1', 'imagepolicy.k8s.io/v1alpha1',
-]);
+/** Every version that there is, also those without any resource (because it is gone, or of a feature that is off): switching them changes nothing. */
+export const knownVersions: ReadonlySet<string> = new Set([...[...data.resources, ...data.others].map(({ group, version }) => `${group}/${version}`), ...data.registered]);
 
 const stages: Readonly<Record<string, readonly Stage[]>> = { 'api/all': ['ga', 'beta', 'alpha'], 'api/ga': ['ga'], 'api/beta': ['beta'], 'api/alpha': ['alpha'] };
 const truths: Readonly<Record<string, boolean>> = { '': true, '1': true, 't': true, 'T': true, 'TRUE': true, 'true': true, 'True': true, '0': false, 'f': false, 'F': false, 'FALSE': false, 'false': false, 'False': false };
@@ -34,8 +28,7 @@ export function parseRuntimeConfig(entries: readonly string[]): RuntimeConfig {
 export function checkRuntimeConfig(config: RuntimeConfig): void {
   const keys = Object.keys(config);
   if (keys.length === 1 && config['api/all'] === 'false') throw new RuntimeConfigError('invalid runtime-config with only api/all=false');
-  const all = new Set([...data.groups.flatMap(({ group, versions }) => versions.map((version) => `${group}/${version}`)), ...empty, ...[...data.resources, ...data.others].map(({ group, version }) => `${group}/${version}`)]);
-  const groups = new Set([...all].map((one) => one.split('/')[0]));
+  const groups = new Set([...knownVersions].map((one) => one.split('/')[0]));
   const unknown = new Set<string>();
   for (const [key, value] of Object.entries(config)) {
     if (stages[key]) {
@@ -48,7 +41,7 @@ export function checkRuntimeConfig(config: RuntimeConfig): void {
       unknown.add(group);
       continue;
     }
-    if (!all.has(`${group}/${version}`)) throw new RuntimeConfigError(`group version ${group}/${version} that has not been registered`);
+    if (!knownVersions.has(`${group}/${version}`)) throw new RuntimeConfigError(`group version ${group}/${version} that has not been registered`);
     const on = truths[value];
     if (on === undefined) throw new RuntimeConfigError(`invalid value of ${key}: ${value}, err: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
     if (resource !== undefined && resource.toLowerCase() !== resource) throw new RuntimeConfigError(`invalid key ${key}: group/version/resource and resource is always lowercase plural, not ${JSON.stringify(resource)}`);

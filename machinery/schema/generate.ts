@@ -196,7 +196,7 @@ function readDocs(facts: Facts): DocTable {
 function sameFields(facts: Facts, name: string, fields: ReadonlySet<string>): boolean {
   const own = Object.keys(facts.types[name]?.fields ?? {});
   const meta = facts.types[name]?.typeMeta ? 2 : 0;
-  return own.length + meta === fields.size && own.every((field) => fields.has(field));
+  return own.length + meta === fields.size && own.every((field) => fields.has(field.replace(/^\$/, ''))); // `$ref` is `ref` there
 }
 
 const memberPattern = /(?:\/\*\*\n((?:\s*\*(?!\/)[^\n]*\n)*)\s*\*\/\n)?\s*(?:'([^'\n]+)'\??: |export declare class )/g;
@@ -208,14 +208,13 @@ function parseDeclaration(source: string): { fields: Set<string>; docs: Record<s
   const start = source.lastIndexOf('/**', source.indexOf('export declare class'));
   for (const [, comment, member] of source.slice(Math.max(start, 0)).matchAll(memberPattern)) {
     // The generator renames members that are no good identifiers in its languages.
-    const field = member === undefined ? '' : wireNames[member] ?? member.replace(/^x_kubernetes_.*/, (name) => name.replaceAll('_', '-'));
+    const field = member === undefined ? '' : member.replace(/^_/, '').replace(/^x_kubernetes_.*/, (name) => name.replaceAll('_', '-'));
     if (field !== '') fields.add(field);
     const text = comment?.split('\n').map((line) => line.replace(/^\s*\* ?/, '')).join('\n').trim().replace(/\\(['"`\\])/g, '$1');
     if (text) docs[field] = text;
   }
   return { fields, docs };
 }
-const wireNames: Readonly<Record<string, string>> = { _continue: 'continue', $ref: '$ref', _enum: 'enum', _default: 'default' };
 
 function clientNodeDir(): string {
   const entry = createRequire(import.meta.url).resolve('@kubernetes/client-node');
