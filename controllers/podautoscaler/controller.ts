@@ -1,10 +1,10 @@
-// Scales what HorizontalPodAutoscalers name by the usage of its pods. How many: replicas.ts (one metric), scaling.ts (limits, rates, windows).
+// Scales what HorizontalPodAutoscalers name by metrics. How many: proposals.ts (one metric), replicas.ts (metrics of pods), scaling.ts (limits,
+// rates, windows).
 import { rfc3339 } from '#machinery/base/clock.ts';
 import { parseLabelSelector } from '#machinery/api/labels.ts';
 import type { ParsedLabelSelector } from '#machinery/api/labels.ts';
 import { parseApiVersion } from '#machinery/api/object.ts';
-import type { HorizontalPodAutoscaler, Pod } from '#machinery/api/object.ts';
-import { formatQuantity, quantityMilli, quantityOfMilli, quantityToNumber } from '#machinery/api/quantity.ts';
+import type { HorizontalPodAutoscaler } from '#machinery/api/object.ts';
 import { isConflict, isNotFound } from '#machinery/api/status.ts';
 import { runController } from '#machinery/client/controller.ts';
 import { horizontalPodAutoscalers, pods } from '#machinery/client/resources.ts';
@@ -17,16 +17,13 @@ import type { DiscoveredResource } from '../discovery.ts';
 import { sameValue } from '../pods.ts';
 import { createScales } from '../scale.ts';
 import type { Scale } from '../scale.ts';
-import { podMetrics } from './metrics.ts';
-import { proposeReplicas } from './replicas.ts';
-import type { Target } from './replicas.ts';
+import { createMetricsSource } from './metrics.ts';
+import { failureOf, proposeFor } from './proposals.ts';
+import type { Failure, Proposed, Question } from './proposals.ts';
 import { ScalingHistory, decide } from './scaling.ts';
 
 type Spec = NonNullable<HorizontalPodAutoscaler['spec']>;
 type Status = NonNullable<HorizontalPodAutoscaler['status']>;
-type MetricSpec = NonNullable<Spec['metrics']>[number];
-type MetricStatus = NonNullable<Status['currentMetrics']>[number];
-interface Proposed { replicas: number; name: string; status: MetricStatus }
 
 const account = 'horizontal-pod-autoscaler';
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -47,6 +44,7 @@ export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFo
   const allPods = informers.for(pods);
   const client = clientFor(account);
   const scales = createScales(client, now);
+  const source = createMetricsSource(client, now);
   const recorder = recorderFor('horizontal-pod-autoscaler', account);
   const histories = new Map<string, ScalingHistory>();
   const selectors = new Map<string, ParsedLabelSelector>();
@@ -201,16 +199,20 @@ export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFo
 
     const currentReplicas = wanted?.replicas ?? 0;
     const metrics = spec.metrics ?? [];
+    const question: Question = {
+      client, source, scales, namespace: autoscaler.metadata.namespace ?? '', selector: text, pods: selected, currentReplicas, statusReplicas: shown?.replicas ?? 0,
+      ...(spec.behavior ? { behavior: spec.behavior } : {}), settings, now: now(),
+    };
     const proposals: Proposed[] = [];
-    const failures: { reason: string; message: string; told: string }[] = [];
+    const failures: Failure[] = [];
     for (const metric of metrics) {
       try {
-        proposals.push(await proposeOne(autoscaler, spec, metric, text, selected, currentReplicas, signal));
+        proposals.push(await proposeFor(metric, question, signal));
       } catch (error) {
         if (signal.aborted) throw error;
-        const { reason, told } = failureOf(metric);
-        recorder.event(autoscaler, 'Warning', reason, messageOf(error));
-        failures.push({ reason, message: messageOf(error), told: `${told}: ${messageOf(error)}` });
+        const failure = failureOf(metric, error);
+        recorder.event(autoscaler, 'Warning', failure.reason, failure.message);
+        failures.push(failure);
       }
     }
     status.currentMetrics = proposals.map((proposal) => proposal.status);
@@ -225,44 +227,5 @@ export function createHorizontalPodAutoscaler({ informers, clientFor, recorderFo
     return best;
   }
 
-  async function proposeOne(autoscaler: HorizontalPodAutoscaler, { behavior }: Spec, metric: MetricSpec, selector: string, selected: readonly Pod[], currentReplicas: number, signal: AbortSignal): Promise<Proposed> {
-    const source = metric.type === 'Resource' ? metric.resource : metric.type === 'ContainerResource' ? metric.containerResource : undefined;
-    if (!source) throw new Error(`metrics of type ${metric.type} are not supported by this controller: it asks the resource metrics API only`);
-    const { name: resource, target } = source;
-    const container = metric.containerResource?.container ?? '';
-    const goal: Target | undefined = target.averageValue !== undefined ? { averageMilli: quantityMilli(target.averageValue) }
-      : target.averageUtilization !== undefined ? { utilization: target.averageUtilization } : undefined;
-    if (!goal) throw new Error('invalid resource metric source: neither an average utilization target nor an average value (usage) target was set');
-    const isShare = 'utilization' in goal;
-    try {
-      const metrics = await podMetrics(client, autoscaler.metadata.namespace ?? '', selector, resource, container, signal).catch((error: unknown) => {
-        throw new Error(`unable to get metrics for resource ${resource}: ${messageOf(error)}`, { cause: error });
-      });
-      const tolerance = (given: string | number | undefined): number => (given === undefined ? settings.tolerance : quantityToNumber(given));
-      const { replicas, milli, utilization } = proposeReplicas({
-        pods: selected, metrics, resource, container, currentReplicas, tolerances: { up: tolerance(behavior?.scaleUp?.tolerance), down: tolerance(behavior?.scaleDown?.tolerance) },
-        cpuInitializationMs: settings.cpuInitializationPeriodMs, initialReadinessMs: settings.initialReadinessDelayMs, now: now(),
-      }, goal);
-      const averageValue = formatQuantity({ ...quantityOfMilli(milli), format: resource === 'memory' ? 'BinarySI' : 'DecimalSI' });
-      const current = { averageValue, ...(utilization === undefined ? {} : { averageUtilization: utilization }) };
-      const status: MetricStatus = container === '' ? { type: 'Resource', resource: { name: resource, current } } : { type: 'ContainerResource', containerResource: { name: resource, container, current } };
-      return { replicas, status, name: isShare ? `${resource} ${container === '' ? '' : 'container '}resource utilization (percentage of request)` : `${resource} resource` };
-    } catch (error) {
-      throw new Error(`failed to get ${resource} ${isShare ? 'utilization' : 'usage'}: ${messageOf(error)}`, { cause: error });
-    }
-  }
-
   return { run: (stop) => runController({ name: 'horizontal-pod-autoscaler-controller', queue, workers: config.concurrent.horizontalPodAutoscaler, reconcile }, stop) };
-}
-
-/** Upstream's reason for a metric that cannot be had, and how its error begins. */
-function failureOf(metric: MetricSpec): { reason: string; told: string } {
-  switch (metric.type) {
-    case 'Resource': return { reason: 'FailedGetResourceMetric', told: `failed to get ${metric.resource?.name} resource metric value` };
-    case 'ContainerResource': return { reason: 'FailedGetContainerResourceMetric', told: `failed to get ${metric.containerResource?.container} container metric value` };
-    case 'Pods': return { reason: 'FailedGetPodsMetric', told: 'failed to get pods metric value' };
-    case 'Object': return { reason: 'FailedGetObjectMetric', told: 'failed to get object metric value' };
-    case 'External': return { reason: 'FailedGetExternalMetric', told: `failed to get ${metric.external?.metric.name} external metric value` };
-    default: return { reason: 'InvalidMetricSourceType', told: `unknown metric source type "${metric.type}"` };
-  }
 }

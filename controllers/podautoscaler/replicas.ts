@@ -31,9 +31,8 @@ export function proposeReplicas(measured: Measured, target: Target): Proposal {
   const ratioNow = (): { ratio: number; milli: number; utilization?: number } => ('utilization' in target ? utilizationOf(metrics, requests ?? new Map(), target.utilization) : usageOf(metrics, target.averageMilli));
 
   const { ratio, ...shown } = ratioNow();
-  const isWithin = (each: number): boolean => 1 - tolerances.down <= each && each <= 1 + tolerances.up;
   const withUnready = unready.length > 0 && ratio > 1;
-  if (!withUnready && missing.length === 0) return { replicas: isWithin(ratio) ? currentReplicas : Math.ceil(ratio * ready), ...shown };
+  if (!withUnready && missing.length === 0) return { replicas: isWithin(tolerances, ratio) ? currentReplicas : Math.ceil(ratio * ready), ...shown };
 
   // Pods that tell nothing are taken to hold the decision back: idle when more pods are wanted, busy when fewer are.
   for (const name of missing) {
@@ -44,7 +43,23 @@ export function proposeReplicas(measured: Measured, target: Target): Proposal {
   const corrected = ratioNow().ratio;
   const replicas = Math.ceil(corrected * metrics.size);
   const turned = (ratio < 1 && corrected > 1) || (ratio > 1 && corrected < 1) || (corrected < 1 && replicas > currentReplicas) || (corrected > 1 && replicas < currentReplicas);
-  return { replicas: isWithin(corrected) || turned ? currentReplicas : replicas, ...shown };
+  return { replicas: isWithin(tolerances, corrected) || turned ? currentReplicas : replicas, ...shown };
+}
+
+const maxReplicas = 2 ** 31 - 1;
+function isWithin({ up, down }: Tolerances, ratio: number): boolean {
+  return 1 - down <= ratio && ratio <= 1 + up;
+}
+
+/** Of a number that is not one of the pods': as many times the ready pods as it is its target. From nothing it is the ratio itself. */
+export function proposeByRatio(ratio: number, currentReplicas: number, ready: () => number, tolerances: Tolerances): number {
+  if (currentReplicas === 0) return Math.ceil(ratio);
+  return isWithin(tolerances, ratio) ? currentReplicas : Math.min(maxReplicas, Math.ceil(ratio * ready()));
+}
+/** Of a number that the pods share: as many as have their target each. `each` is what one has now. */
+export function proposeShares(milli: number, targetMilli: number, replicas: number, tolerances: Tolerances): { replicas: number; each: number } {
+  const ratio = milli / (targetMilli * replicas);
+  return { replicas: isWithin(tolerances, ratio) ? replicas : Math.min(maxReplicas, Math.ceil(milli / targetMilli)), each: replicas === 0 ? 0 : Math.ceil(milli / replicas) };
 }
 
 /** `metrics` are those that count. Pods that end are nobody's. */
