@@ -1,27 +1,11 @@
-import { execFileSync } from 'node:child_process';
-import { X509Certificate, generateKeyPairSync, createPrivateKey } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { expect } from 'chai';
 import { createCa } from './pki.ts';
 import { parseSigningRequest, signRequest } from './signing-request.ts';
+import { requestOf } from './testing.ts';
 
 const now = Date.now();
 const minutes = (count: number): Date => new Date(now + count * 60_000);
-
-/** By the tool that most people make them with. */
-function requestOf(key: 'ec' | 'rsa', subject: string, names?: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'proa-request-'));
-  try {
-    const pair = key === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('rsa', { modulusLength: 2048 });
-    writeFileSync(join(folder, 'key'), pair.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-    execFileSync('openssl', ['req', '-new', '-key', join(folder, 'key'), '-subj', subject, '-out', join(folder, 'csr'), ...(names ? ['-addext', `subjectAltName=${names}`] : [])], { stdio: 'ignore' });
-    return readFileSync(join(folder, 'csr'), 'utf8');
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 describe('certificate signing requests', () => {
   const pem = requestOf('ec', '/O=system:nodes/CN=system:node:a', 'DNS:a.example,IP:10.0.0.1,email:a@b,URI:spiffe://x');
