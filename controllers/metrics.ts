@@ -1,13 +1,12 @@
 // What the controllers count, under upstream's names; queues count by themselves (machinery/client/queue-metrics.ts).
 import { exponentialBounds, Registry } from '#machinery/base/metrics.ts';
+import { leadershipGauge } from '#machinery/client/lease.ts';
 
 /** Cells are kept, so that counting costs an addition; text is made when somebody scrapes. */
 export class ControllersMetrics {
   readonly registry = new Registry();
   readonly #registry = this.registry;
-  readonly leading = this.#registry.gauge({
-    name: 'leader_election_master_status', stability: 'ALPHA', labels: ['name'], help: 'Whether this process holds the lease: 0 another one does, 1 it does.',
-  });
+  readonly leading = leadershipGauge(this.#registry);
   readonly autoscaling = this.#registry.counter({
     name: 'horizontal_pod_autoscaler_controller_reconciliations_total', stability: 'BETA', labels: ['action', 'error'], help: "Looks at HorizontalPodAutoscalers by what came of them: 'scale_up', 'scale_down' or 'none', and by what failed.",
   });

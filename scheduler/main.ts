@@ -33,7 +33,11 @@ export async function run(config: SchedulerConfig, signal: AbortSignal, onReady?
       const { runAsLeader } = await import('#machinery/client/lease.ts');
       const { leaseNamespace: namespace, leaseName: name, leaseDurationMs, renewDeadlineMs, retryPeriodMs } = config;
       const identity = `${hostname()}_${randomUUID()}`;
-      await runAsLeader({ client, namespace, name, identity, leaseDurationMs, renewDeadlineMs, retryPeriodMs }, (leading) => scheduler.run(leading), own);
+      await runAsLeader({ client, namespace, name, identity, leaseDurationMs, renewDeadlineMs, retryPeriodMs }, async (leading) => {
+        const led = scheduler.metrics.leading.with(name);
+        led.value = 1;
+        await scheduler.run(leading).finally(() => (led.value = 0));
+      }, own);
     });
     await group.wait();
   } finally {

@@ -1,6 +1,7 @@
 // What the scheduler counts, under upstream's names and with its bounds (pkg/scheduler/metrics). Cells are kept, so that counting
 // costs an addition; text is made when somebody scrapes.
 import { exponentialBounds, Registry } from '#machinery/base/metrics.ts';
+import { leadershipGauge } from '#machinery/client/lease.ts';
 
 export type AttemptResult = 'scheduled' | 'unschedulable' | 'error';
 const attemptBounds = exponentialBounds(0.001, 2, 15);
@@ -8,6 +9,7 @@ const attemptBounds = exponentialBounds(0.001, 2, 15);
 export class SchedulerMetrics {
   readonly registry = new Registry();
   readonly #registry = this.registry;
+  readonly leading = leadershipGauge(this.#registry);
   readonly attempts = this.#registry.counter({
     name: 'scheduler_schedule_attempts_total', stability: 'STABLE', labels: ['result', 'profile'],
     help: "Attempts to schedule pods by result; 'unschedulable': no node was found, 'error': the scheduler itself failed.",

@@ -4,10 +4,10 @@ import { etcdFaults } from './etcd-faults.ts';
 import { listAndGet } from './list-and-get.ts';
 import { bodies } from './bodies.ts';
 import { controllersFaults } from './controllers-faults.ts';
-import { controllersTakeover } from './controllers-takeover.ts';
 import type { Soak } from './soak.ts';
 import { sqliteFaults } from './sqlite-faults.ts';
 import { sqliteKill } from './sqlite-kill.ts';
+import { controllersTakeover, schedulerTakeover } from './takeover.ts';
 import { watchers } from './watchers.ts';
 
 export const soaks: readonly Soak[] = [
@@ -20,4 +20,5 @@ export const soaks: readonly Soak[] = [
   bodies,
   controllersFaults,
   controllersTakeover,
+  schedulerTakeover,
 ];

@@ -9,7 +9,7 @@ import { pods } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import type { Pod } from '#machinery/api/object.ts';
 import { startCluster, type Cluster } from '../cluster/cluster.ts';
-import { isLeading, startControllers, type ControllerProcess } from './controller-process.ts';
+import { isLeading, startComponent, type ComponentProcess } from './component-process.ts';
 import { createRandom, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import type { Soak, SoakRun } from './soak.ts';
 import { asSeenTwice, begin, change, hasBegun, metricsOf, outcome } from './workloads.ts';
@@ -107,11 +107,11 @@ function keepRunning({ folder, proxy, random, life, flags }: { folder: string; p
   const stop = new AbortController();
   let isCalm = life === 'undisturbed';
   let kills = 0;
-  const running: (ControllerProcess | undefined)[] = [];
+  const running: (ComponentProcess | undefined)[] = [];
   const size = life.startsWith('two') ? 2 : 1;
   const elect = life === 'two, one leads, the leader is killed' || life === 'undisturbed';
   const startOne = async (index: number): Promise<void> => {
-    running[index] = await startControllers({ folder, name: `controllers-${index}`, server: proxy.url, flags: [...flags, `--leader-elect=${elect}`] });
+    running[index] = await startComponent({ component: 'controllers', folder, name: `controllers-${index}`, server: proxy.url, flags: [...flags, `--leader-elect=${elect}`] });
   };
   const tend = async (index: number): Promise<void> => {
     for (;;) {

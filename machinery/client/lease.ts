@@ -4,6 +4,7 @@ import { rfc3339Micro, systemClock } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { withTimeout } from '../base/abort.ts';
 import { createLogger } from '../base/log.ts';
+import type { Counter, Registry } from '../base/metrics.ts';
 import type { Lease } from '../api/object.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../api/status.ts';
 import { leases } from './resources.ts';
@@ -84,6 +85,11 @@ export async function runAsLeader(options: ElectionOptions, lead: (signal: Abort
   if (lost) throw lost;
 }
 
+/** 1 in the cell of each lease that this process holds. */
+export function leadershipGauge(registry: Registry): Counter {
+  return registry.gauge({ name: 'leader_election_master_status', stability: 'ALPHA', labels: ['name'], help: 'Whether this process holds the lease: 0 another one does, 1 it does.' });
+}
+
 class Election {
   readonly #options: ElectionOptions;
   readonly #clock: Clock;
@@ -121,7 +127,7 @@ class Election {
       lease = mine && this.#seen ? this.#seen : await client.get(leases, namespace, name, signal);
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      const spec = { holderIdentity: identity, leaseDurationSeconds: this.#durationMs / 1000, acquireTime: now, renewTime: now, leaseTransitions: 0 };
+      const spec = { holderIdentity: identity, leaseDurationSeconds: Math.trunc(this.#durationMs / 1000), acquireTime: now, renewTime: now, leaseTransitions: 0 };
       const created = await client.create(leases, namespace, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { namespace, name }, spec }, signal);
       this.#remember(created);
       return true;
@@ -131,7 +137,7 @@ class Election {
     const ours = held === identity;
     if (held && !ours && this.#seenAt + (lease.spec?.leaseDurationSeconds ?? 0) * 1000 > this.#clock.now()) return false;
     const spec = {
-      ...lease.spec, holderIdentity: identity, leaseDurationSeconds: this.#durationMs / 1000, renewTime: now,
+      ...lease.spec, holderIdentity: identity, leaseDurationSeconds: Math.trunc(this.#durationMs / 1000), renewTime: now,
       acquireTime: ours ? lease.spec?.acquireTime : now,
       leaseTransitions: (lease.spec?.leaseTransitions ?? 0) + (ours ? 0 : 1),
     };

@@ -1,4 +1,4 @@
-// The controller manager as a process that can be killed, on an API server of any address.
+// A component alone, the controller manager or the scheduler, as a process that can be killed, on an API server of any address.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, closeSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../apiserver/storage/etcd-fixture.ts';
 
-export interface ControllerProcess {
+export interface ComponentProcess {
   readonly name: string;
   /** A page of its own port; throws when it is not served. */
   page(path: string): Promise<string>;
@@ -19,7 +19,7 @@ export interface ControllerProcess {
 }
 
 /** `server` is reached without credentials. The process ends with this one. */
-export async function startControllers({ folder, name, server, flags }: { folder: string; name: string; server: string; flags: readonly string[] }): Promise<ControllerProcess> {
+export async function startComponent({ component, folder, name, server, flags }: { component: 'controllers' | 'scheduler'; folder: string; name: string; server: string; flags: readonly string[] }): Promise<ComponentProcess> {
   const kubeconfig = join(folder, `${name}.kubeconfig`);
   writeFileSync(kubeconfig, JSON.stringify({
     'apiVersion': 'v1', 'kind': 'Config', 'current-context': 'c', 'contexts': [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
@@ -28,7 +28,7 @@ export async function startControllers({ folder, name, server, flags }: { folder
   const port = await freePort();
   const logFile = join(folder, `${name}.log`);
   const log = openSync(logFile, 'a');
-  const main = fileURLToPath(new URL('../controllers/main.ts', import.meta.url));
+  const main = fileURLToPath(new URL(`../${component}/main.ts`, import.meta.url));
   const own = ['--kubeconfig', kubeconfig, '--secure-port', String(port), '--authorization-always-allow-paths', '/healthz,/readyz,/metrics'];
   const child: ChildProcess = spawn('setpriv', ['--pdeathsig', 'KILL', process.execPath, main, ...own, ...flags], { stdio: ['ignore', log, log], env: { ...process.env, LOG: 'warn,informer=error' } });
   closeSync(log);
@@ -52,7 +52,7 @@ export async function startControllers({ folder, name, server, flags }: { folder
 }
 
 /** False when it cannot be asked, as one that has just started. */
-export async function isLeading(one: ControllerProcess): Promise<boolean> {
+export async function isLeading(one: ComponentProcess): Promise<boolean> {
   try {
     return /^leader_election_master_status\{.*\} 1$/m.test(await one.page('/metrics'));
   } catch {
