@@ -241,4 +241,14 @@ describe('[sig-apps] StatefulSet', function () {
     await checkStatus(k, 'statefulset', 'told');
     await k('delete statefulset told --wait=false');
   });
+
+  itMeanwhile('[sig-apps] StatefulSet: a rolling update without a partition ends, also where pods are gone the moment they are deleted', async () => {
+    await k.apply(workload('StatefulSet', 'sudden', { replicas: 2, updateStrategy: { type: 'RollingUpdate' } }, { spec: { terminationGracePeriodSeconds: 0 } }));
+    await rollout('sudden');
+    const watch = await watchPods('sudden');
+    await change('sudden', '2');
+    await rollout('sudden');
+    assert.deepEqual(namesOf(await watch.stop(), 'DELETED'), ['sudden-1', 'sudden-0'], 'each replaced once');
+    await k('delete statefulset sudden --wait=false');
+  });
 });

@@ -122,14 +122,15 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
       if (!found) return;
       const { live, collisionCount } = found;
       let failure: unknown;
+      let replaced: Pod | undefined;
       if (this.#set.metadata.deletionTimestamp === undefined) {
         try {
-          await this.#step(arrange(this.#set, own), live);
+          replaced = await this.#step(arrange(this.#set, own), live);
         } catch (error) {
           failure = error ?? new Error('unknown failure');
         }
       }
-      const { status, nextAvailableMs } = calculateStatus(this.#set, [...own, ...this.#made], live, collisionCount, this.#now);
+      const { status, nextAvailableMs } = calculateStatus(this.#set, [...own, ...this.#made], live, collisionCount, this.#now, replaced);
       if (!sameValue(status, this.#set.status)) await this.#writeStatus(status);
       for (const revision of expendable(this.#set, revisions, own, live)) await history.remove(revision, this.#signal);
       if (failure !== undefined) throw failure;
@@ -185,18 +186,19 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
       return { live: { current, update }, collisionCount };
     }
 
-    /** First every place, then pods beyond, then the update; an ordered set does one thing at a time. */
-    async #step(all: Places, live: Revisions): Promise<void> {
-      if (await this.#each(all.places, (place) => this.#place(place, live))) return;
+    /** First every place, then pods beyond, then the update; an ordered set does one thing at a time. Answers the pod that the update took away. */
+    async #step(all: Places, live: Revisions): Promise<Pod | undefined> {
+      if (await this.#each(all.places, (place) => this.#place(place, live))) return undefined;
       for (const pod of all.condemned) await this.#keepClaimOwners(pod);
       const { remove, blocked } = toScaleDown(this.#set, all, this.#now);
       await this.#each(remove, async (pod) => {
         await this.#delete(pod);
         return false;
       });
-      if (blocked || this.#set.spec?.updateStrategy?.type === 'OnDelete') return;
+      if (blocked || this.#set.spec?.updateStrategy?.type === 'OnDelete') return undefined;
       const next = toUpdate(this.#set, all.places, live.update.metadata.name ?? '', this.#now);
       if (next) await this.#delete(next);
+      return next;
     }
     /** True when an ordered set has to stop here. A parallel set never stops but by a failure. */
     async #each<T>(items: readonly T[], work: (item: T) => Promise<boolean>): Promise<boolean> {

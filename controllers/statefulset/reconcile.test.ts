@@ -120,6 +120,13 @@ describe('StatefulSet: status and history', () => {
       status: { replicas: 3, readyReplicas: 3, availableReplicas: 2, currentReplicas: 1, updatedReplicas: 1, currentRevision: 'old', updateRevision: 'new', collisionCount: 1, observedGeneration: 2 },
     });
   });
+  it('no longer counts as current what the update has just taken away, so that its place is filled from the new revision', () => {
+    const each = set({ updateStrategy: { type: 'RollingUpdate' } });
+    const pods = [0, 1, 2].map((ordinal) => pod(ordinal, { revision: 'old' }));
+    const { status } = calculateStatus(each, pods, live, 0, now, pods[2]);
+    expect(status).to.include({ replicas: 3, readyReplicas: 3, currentReplicas: 2 });
+    expect([1, 2].map((ordinal) => revisionFor({ ...each, status }, ordinal, live).metadata.name)).to.deep.equal(['old', 'new']);
+  });
   it('makes the new revision the current one at the end of a rolling update only', () => {
     const currentOf = (each: StatefulSet, pods: Pod[]): unknown => calculateStatus(each, pods, live, 0, now).status.currentRevision;
     expect([currentOf(ordered, [pod(0), pod(1), pod(2)]), currentOf(ordered, [pod(0), pod(1), pod(2, { ready: -1 })]), currentOf(set({ updateStrategy: { type: 'OnDelete' } }), [pod(0), pod(1), pod(2)])])
@@ -128,7 +135,7 @@ describe('StatefulSet: status and history', () => {
   it('keeps revisions in use and as many others as asked for', () => {
     const all = ['r1', 'r2', 'r3', 'old', 'new'].map(revision);
     expect(expendable(set({ revisionHistoryLimit: 1 }), all, [pod(0, { revision: 'r1' })], live).map(({ metadata }) => metadata.name)).to.deep.equal(['r2']);
-    expect(expendable(set(), all, [], live)).to.deep.equal([]);
+    for (const each of [set(), set({ revisionHistoryLimit: -1 })]) expect(expendable(each, all, [], live)).to.deep.equal([]);
   });
 });
 

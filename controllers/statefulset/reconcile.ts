@@ -140,8 +140,11 @@ export function toUpdate(set: StatefulSet, places: Places['places'], update: str
   return undefined;
 }
 
-/** Counts, and the revision that counts as current once all pods are of the new one. */
-export function calculateStatus(set: StatefulSet, pods: readonly Pod[], { current, update }: Revisions, collisionCount: number, now: number): { status: StatefulSetStatus; nextAvailableMs: number | undefined } {
+/**
+ * Counts, and the revision that counts as current once all pods are of the new one. `replaced` was taken away for the update
+ * just now: it counts as current no more, or without a partition its place would be filled from the old revision again.
+ */
+export function calculateStatus(set: StatefulSet, pods: readonly Pod[], { current, update }: Revisions, collisionCount: number, now: number, replaced?: Pod): { status: StatefulSetStatus; nextAvailableMs: number | undefined } {
   let [replicas, ready, available, currentReplicas, updatedReplicas] = [0, 0, 0, 0, 0];
   let nextAvailableMs: number | undefined;
   for (const pod of pods) {
@@ -153,7 +156,7 @@ export function calculateStatus(set: StatefulSet, pods: readonly Pod[], { curren
       if (inMs === 0) available += 1;
       else nextAvailableMs = Math.min(nextAvailableMs ?? Infinity, inMs);
     }
-    if (isTerminating(pod)) continue;
+    if (isTerminating(pod) || pod === replaced) continue;
     if (revisionOf(pod) === nameOf(current)) currentReplicas += 1;
     if (revisionOf(pod) === nameOf(update)) updatedReplicas += 1;
   }
@@ -175,11 +178,12 @@ export function calculateStatus(set: StatefulSet, pods: readonly Pod[], { curren
   };
 }
 
-/** Revisions beyond the limit that nothing is made from, oldest first. */
+/** Revisions beyond the limit that nothing is made from, oldest first. A negative limit keeps all. */
 export function expendable(set: StatefulSet, revisions: readonly ControllerRevision[], pods: readonly Pod[], live: Revisions): ControllerRevision[] {
   const used = new Set([nameOf(live.current), nameOf(live.update), ...pods.map(revisionOf)]);
   const unused = revisions.filter((revision) => !used.has(nameOf(revision)));
-  return unused.slice(0, Math.max(0, unused.length - (set.spec?.revisionHistoryLimit ?? 10)));
+  const limit = set.spec?.revisionHistoryLimit ?? 10;
+  return limit < 0 ? [] : unused.slice(0, Math.max(0, unused.length - limit));
 }
 
 const podOwner = { apiVersion: 'v1', kind: 'Pod' };
