@@ -22,7 +22,7 @@ interface Component {
   name: 'controllers' | 'scheduler';
   lease: string;
   /** Shows that whoever leads works; another one each time. */
-  works(admin: Client, round: number, signal: AbortSignal): Promise<void>;
+  works: (admin: Client, round: number, signal: AbortSignal) => Promise<void>;
 }
 
 export const controllersTakeover: Soak = {
