@@ -32,6 +32,7 @@ import { createStatefulSetController } from './statefulset/controller.ts';
 import { createTaintEvictionController } from './taint-eviction/controller.ts';
 import { createTtlController } from './ttl/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
+import { createValidatingPolicyStatusController } from './validatingadmissionpolicy-status/controller.ts';
 import { createVacProtectionController } from './vac-protection/controller.ts';
 import { createVolumeExpander } from './volume-expand/controller.ts';
 
@@ -70,6 +71,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'service-cidr-controller': createServiceCidrController,
   'root-ca-certificate-publisher-controller': createRootCaPublisher,
   'volumeattributesclass-protection-controller': createVacProtectionController,
+  'validatingadmissionpolicy-status-controller': createValidatingPolicyStatusController,
   'persistentvolume-binder-controller': createPersistentVolumeBinder,
   'persistentvolume-expander-controller': createVolumeExpander,
   'ephemeral-volume-controller': createEphemeralVolumeController,

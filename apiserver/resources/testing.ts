@@ -2,13 +2,18 @@
 import type { KubeObject } from '#machinery/api/object.ts';
 import { fieldErrorBody } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
+import * as expressions from '#machinery/cel/admission.ts';
+import { provideExpressions } from './admissionregistration/expressions.ts';
 import { validateObjectMeta, validateObjectMetaUpdate } from './meta.ts';
 import { builtinRows } from './registry.ts';
 import { resourceId } from './resource.ts';
 import type { ResourceRow, WriteContext } from './resource.ts';
+import { loadSelectors } from './resource/selectors.ts';
 
+await loadSelectors();
 export const now = Date.parse('2026-01-02T03:04:05Z');
 const rows = [...builtinRows(), ...builtinRows({ runtimeConfig: { 'api/all': 'true' } })]; // what is usual comes first
+provideExpressions(expressions);
 
 /** `pods`, `deployments.apps`; the preferred version. */
 export function rowOf(id: string): ResourceRow {

@@ -127,6 +127,7 @@ export type VolumeAttributesClass = Kind<k8s.V1VolumeAttributesClass>;
 export type PriorityClass = Kind<k8s.V1PriorityClass>;
 export type PodDisruptionBudget = Kind<k8s.V1PodDisruptionBudget>;
 export type ClusterRole = Kind<k8s.V1ClusterRole>;
+export type ValidatingAdmissionPolicy = Kind<k8s.V1ValidatingAdmissionPolicy>;
 export type EventsV1Event = Kind<k8s.EventsV1Event>;
 export type CertificateSigningRequest = Kind<k8s.V1CertificateSigningRequest>;
 export type SubjectAccessReview = Kind<k8s.V1SubjectAccessReview>;

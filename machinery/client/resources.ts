@@ -2,7 +2,7 @@
 import type {
   CertificateSigningRequest, ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
   HorizontalPodAutoscaler, IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, SubjectAccessReview, VolumeAttributesClass,
+  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, SubjectAccessReview, VolumeAttributesClass, ValidatingAdmissionPolicy,
 } from '../api/object.ts';
 import type { ResourceQuota } from '../api/quota/quota.ts';
 import type { Resource } from './types.ts';
@@ -49,5 +49,6 @@ export const csiNodes = define<KubeObject>('storage.k8s.io', 'v1', 'csinodes', '
 export const certificateSigningRequests = define<CertificateSigningRequest>('certificates.k8s.io', 'v1', 'certificatesigningrequests', 'CertificateSigningRequest', false);
 export const subjectAccessReviews = define<SubjectAccessReview>('authorization.k8s.io', 'v1', 'subjectaccessreviews', 'SubjectAccessReview', false);
 export const horizontalPodAutoscalers = define<HorizontalPodAutoscaler>('autoscaling', 'v2', 'horizontalpodautoscalers', 'HorizontalPodAutoscaler');
+export const validatingAdmissionPolicies = define<ValidatingAdmissionPolicy>('admissionregistration.k8s.io', 'v1', 'validatingadmissionpolicies', 'ValidatingAdmissionPolicy', false);
 export const clusterRoles = define<ClusterRole>('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', false);
 export const runtimeClasses = define<KubeObject>('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', false);

@@ -7,8 +7,8 @@ import { conform } from '../../decoding/conform.ts';
 import { shallow } from '../../decoding/depth.ts';
 import type { Form } from './request.ts';
 
-/** `made` is changed and returned. What its type does not know goes silently, as upstream. Throws 500, as it is not the client's mistake. */
-export async function readObject(made: object, { kind, row }: Form, subresource: string): Promise<KubeObject> {
+/** `made` is changed and returned. What its type does not know goes silently unless it is `strict`. Throws 500, as it is not the client's mistake. */
+export async function readObject(made: object, { kind, row }: Form, subresource: string, { strict = false } = {}): Promise<KubeObject> {
   const object = made as KubeObject; // what is inside is looked at next
   if (Array.isArray(made)) throw internalError('json: cannot unmarshal array into Go value of type v1.TypeMeta');
   const apiVersion = apiVersionOf(kind.group, kind.version);
@@ -18,8 +18,9 @@ export async function readObject(made: object, { kind, row }: Form, subresource:
   object.kind = kind.kind;
   object.apiVersion = apiVersion;
   const type = (await loadSchema()).typeFor(kind.group, kind.version, kind.kind);
-  const error = type && shallow(() => conform(object, type)).error;
+  const { error, unknown = [] } = type ? shallow(() => conform(object, type)) : {};
   if (error !== undefined) throw internalError(error);
+  if (strict && unknown.length > 0) throw internalError(`strict decoding error: ${unknown.map((path) => `unknown field ${JSON.stringify(path)}`).join(', ')}`);
   object.metadata ??= {};
   if (subresource === '' || kind.kind === row.kind) row.strategy.default?.(object);
   return object;

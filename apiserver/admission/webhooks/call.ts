@@ -43,9 +43,9 @@ export class WebhookRejection extends StatusError {}
 export async function shouldCall(hook: Hook, request: AdmissionRequest, { backend, authorizer, metrics }: WebhookDeps): Promise<Form | undefined> {
   const form = await match(hook.criteria, request, backend);
   if (!form || hook.conditions.expressions.length === 0) return form;
-  const { matchConditions } = await import('../cel/conditions.ts');
+  const { matchConditions, webhookConditions } = await import('../cel/conditions.ts');
   const about = { name: hook.name, kind: 'webhook', type: hook.type, operation: request.attributes.operation } as const;
-  const outcome = await matchConditions(hook.conditions, { request, versioned: request.in(form), params: undefined, authorizer }, metrics, about);
+  const outcome = await matchConditions(webhookConditions(hook.conditions), hook.failOpen, { request, versioned: request.in(form), params: undefined, authorizer }, metrics, about);
   if (outcome.error !== undefined) {
     const { group, resource } = request.form.resource;
     throw forbidden({ group, resource }, request.attributes.name, outcome.error);

@@ -52,7 +52,7 @@ function readHooks(configuration: Readonly<KubeObject>, type: Hook['type']): Hoo
       reviewVersions: webhook.admissionReviewVersions, client: webhook.clientConfig as WebhookClientConfig,
       failOpen: failurePolicy === 'Ignore', timeoutMs: (webhook.timeoutSeconds ?? 10) * 1000,
       dryRun: webhook.sideEffects === undefined ? undefined : harmless, reinvocable: webhook.reinvocationPolicy === 'IfNeeded',
-      conditions: { expressions: matchConditions, failOpen: failurePolicy === 'Ignore', hasParams: false },
+      conditions: { expressions: matchConditions, failOpen: failurePolicy === 'Ignore' },
     };
   });
 }

@@ -19,6 +19,7 @@ describe('admission webhooks', function () {
     [server, webhook] = await Promise.all([startTestServer(), startTestWebhook()]);
     await server.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'marked', labels: { hooks: 'yes' } } } });
     await server.call('POST', '/api/v1/namespaces', { body: { metadata: { name: 'plain' } } });
+    await server.call('POST', '/api/v1/namespaces/default/serviceaccounts', { body: { metadata: { name: 'default' } } });
   });
   after(async () => {
     await webhook.stop();

@@ -1,10 +1,10 @@
-// What webhooks and policies share: rules about operations and resources, and conditions. Expressions are not compiled, as
-// there is no CEL here: one that upstream would refuse is taken. Upstream: pkg/apis/admissionregistration/validation.
+// What webhooks and policies share: rules about operations and resources, and conditions. Upstream: pkg/apis/admissionregistration/validation.
 import { qualifiedNameErrors, pathSegmentErrors } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { validateLabelSelector } from '../meta.ts';
 import { duplicate, invalidAll, invalidField, objects, oneOf, required, setMissing, strings, text, tooMany } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { checkExpression, newCompiler } from './expressions.ts';
 
 const operations = ['*', 'CONNECT', 'CREATE', 'DELETE', 'UPDATE'];
 const mutatingOperations = operations.filter((operation) => operation !== 'DELETE');
@@ -85,15 +85,18 @@ function validateResources(resources: readonly string[], path: string): FieldErr
   return errors;
 }
 
-export function validateMatchConditions(value: unknown, path: string): FieldError[] {
+/** `params`: the conditions may ask for them. */
+export function validateMatchConditions(value: unknown, path: string, { params }: { params: boolean }): FieldError[] {
   const conditions = objects(value);
   const names = conditions.map((condition) => text(condition['name']));
   return [
     ...(conditions.length > 64 ? [tooMany(path, conditions.length, 64)] : []),
     ...conditions.flatMap((condition, index) => {
       const name = names[index] ?? '';
+      const expression = text(condition['expression']).trim();
       return [
-        ...(text(condition['expression']).trim() === '' ? [required(`${path}[${index}].expression`)] : []),
+        ...(expression === '' ? [required(`${path}[${index}].expression`)]
+          : checkExpression(newCompiler(false), expression, { params, authorizer: true }, 'condition', `${path}[${index}].expression`)),
         ...(name === '' ? [required(`${path}[${index}].name`)] : invalidAll(`${path}[${index}].name`, name, qualifiedNameErrors(name))),
         ...(name !== '' && names.indexOf(name) < index ? [duplicate(`${path}[${index}].name`, name)] : []),
       ];

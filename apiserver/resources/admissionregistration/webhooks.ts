@@ -6,6 +6,7 @@ import { validateLabelSelector } from '../meta.ts';
 import type { Strategy } from '../resource.ts';
 import { asObject, at, duplicate, integer, invalidAll, invalidField, objects, oneOf, required, same, setMissing, strings, text } from '../values.ts';
 import type { Obj } from '../values.ts';
+import { loadExpressions } from './expressions.ts';
 import { validateMatchConditions, validateRule } from './matching.ts';
 
 const reviewVersions = ['v1', 'v1beta1'];
@@ -15,6 +16,7 @@ const harmless = ['None', 'NoneOnDryRun'];
 interface Strictness { conditions: boolean; noSideEffects: boolean; knownVersion: boolean; uniqueNames: boolean; selectors: boolean }
 
 const webhookBase = (mutating: boolean): Strategy => kindStrategy({ generation: 'spec', unconditionalUpdate: false }, {
+  load: (object) => (objects(object['webhooks']).some((webhook) => webhook['matchConditions'] !== undefined) ? loadExpressions() : undefined),
   default(object) {
     for (const webhook of objects(object['webhooks'])) {
       setMissing(webhook, 'failurePolicy', 'Fail');
@@ -77,7 +79,7 @@ function validateWebhook(webhook: Obj, strict: Strictness, mutating: boolean, pa
   if (strict.selectors) errors.push(...selectorErrors(webhook, path));
   if (mutating) errors.push(...oneOf(`${path}.reinvocationPolicy`, webhook['reinvocationPolicy'], ['IfNeeded', 'Never']));
   errors.push(...validateClientConfig(asObject(webhook['clientConfig']) ?? {}, `${path}.clientConfig`));
-  if (strict.conditions) errors.push(...validateMatchConditions(webhook['matchConditions'], `${path}.matchConditions`));
+  if (strict.conditions) errors.push(...validateMatchConditions(webhook['matchConditions'], `${path}.matchConditions`, { params: false }));
   return errors;
 }
 
