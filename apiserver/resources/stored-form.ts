@@ -21,6 +21,7 @@ export function inStoredForm(strategy: Strategy, convert: Convert, defaults: (ob
   return {
     ...strategy,
     default: defaults,
+    load: (object) => strategy.load?.(stored(object)),
     prepareForCreate: (object, context) => changed(object, (form) => strategy.prepareForCreate?.(form, context)),
     prepareForUpdate: prepare((object, old, context) => strategy.prepareForUpdate?.(object, old, context)),
     validate: (object, context, old) => strategy.validate?.(stored(object), context, old && stored(old)) ?? [],

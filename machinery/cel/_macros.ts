@@ -38,13 +38,18 @@ const receiverMacros: Readonly<Record<string, Expander>> = {
   'sortBy/2': sortBy,
 };
 
-/** What the call stands for; undefined when it is an ordinary call. */
-export function expandMacro(at: number, name: string, target: Expr | undefined, args: readonly Expr[]): Expr | undefined {
+/** What the call stands for; undefined when it is an ordinary call. `bindings`: `cel.bind(name, value, body)` is there, too. */
+export function expandMacro(at: number, name: string, target: Expr | undefined, args: readonly Expr[], bindings: boolean): Expr | undefined {
   if (target === undefined) {
     if (name !== 'has' || args.length !== 1) return undefined;
     const [arg] = args;
     if (arg!.kind !== 'select') throw new MacroError(arg!.at, 'invalid argument to has() macro');
     return { kind: 'select', at, operand: arg!.operand, field: arg!.field, test: true };
+  }
+  if (bindings && name === 'bind' && args.length === 3 && target.kind === 'ident' && target.name === 'cel') {
+    const [variable, value, body] = args;
+    if (variable!.kind !== 'ident') throw new MacroError(variable!.at, 'cel.bind() variable names must be simple identifiers');
+    return bind(at, variable!.name, value!, body!);
   }
   const key = `${name}/${args.length}`;
   return Object.hasOwn(receiverMacros, key) ? receiverMacros[key]!(at, target, args) : undefined;

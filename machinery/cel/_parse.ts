@@ -28,13 +28,14 @@ const operators: Readonly<Record<string, string>> = {
 };
 
 /** Answers the tree, broken where the reporter says so. */
-export function parse(source: string, reporter: Reporter): Expr {
+/** `bindings`: with `cel.bind()`. */
+export function parse(source: string, reporter: Reporter, bindings = false): Expr {
   const characters = /[\ud800-\udfff]/u.test(source) || /[\u{10000}-\u{10ffff}]/u.test(source) ? codePointsOf(source) : source;
   if (characters.length > maxCodePoints) {
     reporter.add(undefined, `expression code point size exceeds limit: size: ${characters.length}, limit ${maxCodePoints}`);
     return { kind: 'broken', at: 0 };
   }
-  const parser = new Parser(tokenize(characters, reporter), characters, reporter);
+  const parser = new Parser(tokenize(characters, reporter), characters, reporter, bindings);
   try {
     return parser.start();
   } catch (error) {
@@ -55,6 +56,7 @@ class Parser {
   readonly #tokens: readonly Token[];
   readonly #characters: ArrayLike<string>;
   readonly #reporter: Reporter;
+  readonly #bindings: boolean;
   /** What may follow the rules that are being read, outermost first. */
   readonly #follow: (readonly TokenKind[])[] = [['<EOF>']];
   /** What ends the expression that is being read. */
@@ -65,10 +67,11 @@ class Parser {
   #recoveries = 0;
   #lastRecovery = -1;
 
-  constructor(tokens: readonly Token[], characters: ArrayLike<string>, reporter: Reporter) {
+  constructor(tokens: readonly Token[], characters: ArrayLike<string>, reporter: Reporter, bindings: boolean) {
     this.#tokens = tokens;
     this.#characters = characters;
     this.#reporter = reporter;
+    this.#bindings = bindings;
   }
 
   start(): Expr {
@@ -412,7 +415,7 @@ class Parser {
 
   #expand(at: number, name: string, target: Expr | undefined, args: Expr[]): Expr {
     try {
-      return expandMacro(at, name, target, args) ?? { kind: 'call', at, name, target, args };
+      return expandMacro(at, name, target, args, this.#bindings) ?? { kind: 'call', at, name, target, args };
     } catch (error) {
       if (error instanceof MacroError) return this.#fail(error.at, error.message);
       throw error;

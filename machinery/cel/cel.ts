@@ -3,7 +3,8 @@
 
 /** The static types of expressions. `object` has named fields (a schema); `map` has keys that are data. */
 export type CelType =
-  | { readonly kind: 'dyn' | 'null' | 'bool' | 'int' | 'uint' | 'double' | 'string' | 'bytes' | 'timestamp' | 'duration' | 'error' }
+  /** `any` is dyn, but cannot be walked through: attributes of devices. */
+  | { readonly kind: 'dyn' | 'any' | 'null' | 'bool' | 'int' | 'uint' | 'double' | 'string' | 'bytes' | 'timestamp' | 'duration' | 'error' }
   | {
     readonly kind: 'list';
     readonly element: CelType;
@@ -34,6 +35,8 @@ export interface CelVariable {
  */
 export interface CelEnvironment {
   readonly variables: readonly CelVariable[];
+  /** `cel.bind(name, value, body)` may be used: in device selectors only. */
+  readonly bindings?: boolean;
   /** Types that may be constructed by name (`Object{spec: Object.spec{…}}`, `JSONPatch{…}` of mutating policies). */
   readonly constructible?: (name: string) => Extract<CelType, { kind: 'object' }> | undefined;
 }

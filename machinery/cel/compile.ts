@@ -17,7 +17,7 @@ export const perCallLimit = 1_000_000;
 export function compile(source: string, environment: CelEnvironment): CelCompilation {
   const reporter = createReporter(source);
   const failed = (): CelCompilation => ({ program: undefined, issues: reporter.issues() });
-  const expr = parse(source, reporter);
+  const expr = parse(source, reporter, environment.bindings);
   if (reporter.count > 0) return failed();
   const { type, reads } = check(expr, environment, reporter);
   if (reporter.count === 0) validate(expr, reporter);

@@ -63,7 +63,7 @@ function accepts(overload: Overload, args: readonly Value[]): boolean {
 
 /** Lists and maps are judged by their first element. */
 function isOfType(value: Value, type: Type): boolean {
-  if (type.kind === 'dyn' || type.kind === 'param') return true;
+  if (type.kind === 'dyn' || type.kind === 'any' || type.kind === 'param') return true;
   if (typeName(type) !== typeNameOf(value)) return false;
   if (type.kind === 'list' && value instanceof CelList) return value.size === 0 || isOfType(value.get(0), type.element);
   if (type.kind === 'map' && value instanceof CelMap) {

@@ -17,6 +17,7 @@ export function optionalOf(of: Type): Type { return { kind: 'optional', of }; }
 /** Names of what values are at run time: type(x), and messages of failed calls. */
 export function typeName(type: Type): string {
   switch (type.kind) {
+    case 'any': return 'google.protobuf.Any';
     case 'null': return 'null_type';
     case 'timestamp': return 'google.protobuf.Timestamp';
     case 'duration': return 'google.protobuf.Duration';
@@ -31,7 +32,7 @@ export function formatType(type: Type): string {
   switch (type.kind) {
     case 'error': return '!error!';
     case 'null': return 'null';
-    case 'timestamp': case 'duration': return type.kind;
+    case 'any': case 'timestamp': case 'duration': return type.kind;
     default: {
       const inner = parameters(type);
       return inner.length === 0 ? typeName(type) : `${typeName(type)}(${inner.map(formatType).join(', ')})`;
@@ -68,8 +69,8 @@ export function isSameType(a: Type, b: Type, namesMatter = true): boolean {
   return parameters(a).length === inner.length && parameters(a).every((type, i) => isSameType(type, inner[i]!, namesMatter));
 }
 
-export function isDyn(type: Type): boolean { return type.kind === 'dyn'; }
-export function isDynOrError(type: Type): boolean { return type.kind === 'dyn' || type.kind === 'error'; }
+export function isDyn(type: Type): boolean { return type.kind === 'dyn' || type.kind === 'any'; }
+export function isDynOrError(type: Type): boolean { return isDyn(type) || type.kind === 'error'; }
 
 /** What the parameters are bound to. */
 export type Bindings = Map<string, Type>;

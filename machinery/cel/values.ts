@@ -212,7 +212,7 @@ export function fromJson(json: unknown, type: Type = dyn): Value {
 }
 
 function isOpen(type: Type): boolean {
-  return type.kind === 'dyn' || type.kind === 'param' || type.kind === 'error' || type.kind === 'opaque' || type.kind === 'null';
+  return type.kind === 'dyn' || type.kind === 'any' || type.kind === 'param' || type.kind === 'error' || type.kind === 'opaque' || type.kind === 'null';
 }
 
 function stringOf(json: string, type: Type): Value {

@@ -3,11 +3,12 @@
 import { dns1123LabelErrors, dns1123SubdomainErrors } from '#machinery/api/names.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { validateDriverName } from '../formats.ts';
-import { asObject, integer, invalidAll, invalidField, isObject, objects, oneOf, required, setEmpty, strings, text, tooLong } from '../values.ts';
+import { asObject, at, integer, invalidAll, invalidField, isObject, objects, oneOf, required, setEmpty, strings, text, tooLong } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { validateFullAttributeName, validateList, validateToleration } from './names.ts';
+import { validateSelectors } from './selectors.ts';
 
-const most = { requests: 32, constraints: 32, config: 32, selectors: 32, firstAvailable: 8 } as const;
+const most = { requests: 32, constraints: 32, config: 32, firstAvailable: 8 } as const;
 const modes = ['All', 'ExactCount'];
 const badReference = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
 
@@ -69,15 +70,6 @@ function validateDevices(request: Obj, path: string): FieldError[] {
   return [...errors, ...objects(request['tolerations']).flatMap((toleration, index) => validateToleration(toleration, `${path}.tolerations[${index}]`))];
 }
 
-export function validateSelectors(value: unknown, path: string): FieldError[] {
-  return validateList(objects(value), most.selectors, path, (selector, at) => {
-    const cel = asObject(selector['cel']);
-    if (!cel) return [required(`${at}.cel`)];
-    const expression = text(cel['expression']);
-    return Buffer.byteLength(expression) > 10 * 1024 ? [tooLong(`${at}.cel.expression`, 10 * 1024)] : [];
-  });
-}
-
 function validateConstraint(constraint: Obj, names: ReadonlySet<string>, path: string): FieldError[] {
   const errors = validateReferences(constraint['requests'], names, `${path}.requests`);
   for (const field of ['matchAttribute', 'distinctAttribute']) {
@@ -103,6 +95,11 @@ export function validateConfiguration(config: Obj, path: string, stored = false)
     ...validateRaw(opaque['parameters'], `${path}.opaque.parameters`, stored),
   ];
 }
+/** Whether there are expressions to compile. */
+export function hasSelectors(spec: unknown): boolean {
+  return objects(at(spec, 'devices', 'requests')).some((request) => [request['exactly'], ...objects(request['firstAvailable'])].some((one) => objects(at(one, 'selectors')).length > 0));
+}
+
 /** An object of any shape, of at most 10 KiB. */
 export function validateRaw(value: unknown, path: string, stored = false): FieldError[] {
   if (value === undefined) return [required(path)];

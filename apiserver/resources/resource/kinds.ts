@@ -6,12 +6,14 @@ import { validateTemplateMeta } from '../meta.ts';
 import type { WriteContext } from '../resource.ts';
 import { asObject, at, forbiddenField, invalidField, objects, same, setMissing, text, unchanged } from '../values.ts';
 import { defaultClaimStatus, dropStatusOfFreedDevices, validateClaimStatus } from './claim-status.ts';
-import { defaultDeviceClaim, validateConfiguration, validateDeviceClaim, validateSelectors } from './device-claim.ts';
+import { defaultDeviceClaim, hasSelectors, validateConfiguration, validateDeviceClaim } from './device-claim.ts';
 import { declaredSubdomainErrors, validateList } from './names.ts';
+import { loadSelectors, validateSelectors } from './selectors.ts';
 
 const adminLabel = 'resource.kubernetes.io/admin-access';
 
 export const deviceClassStrategy = kindStrategy({ generation: 'spec' }, {
+  load: (object) => (objects(at(object, 'spec', 'selectors')).length > 0 ? loadSelectors() : undefined),
   validateName: (name, prefix) => declaredSubdomainErrors(prefix ? maskTrailingDash(name) : name),
   validate(object, _, old) {
     const spec = asObject(object['spec']) ?? {};
@@ -25,6 +27,7 @@ export const deviceClassStrategy = kindStrategy({ generation: 'spec' }, {
 });
 
 export const resourceClaimStrategy = kindStrategy({ status: true }, {
+  load: (object) => (hasSelectors(object['spec']) ? loadSelectors() : undefined),
   default(object) {
     defaultDeviceClaim(object['spec']);
     setMissing(object, 'status', {});
@@ -51,6 +54,7 @@ export const resourceClaimStrategy = kindStrategy({ status: true }, {
 });
 
 export const resourceClaimTemplateStrategy = kindStrategy({}, {
+  load: (object) => (hasSelectors(at(object, 'spec', 'spec')) ? loadSelectors() : undefined),
   default: (object) => defaultDeviceClaim(at(object, 'spec', 'spec')),
   validate: (object, context, old) => [
     // The path is the claim's own, as upstream.

@@ -50,6 +50,7 @@ function validatePool(pool: Obj, path: string): FieldError[] {
     ...((integer(pool['generation']) ?? 0) === 0 ? [required(`${path}.generation`)] : atLeast(pool, 'generation', 0, path)), // a zero is not given, as upstream
     ...atLeast(pool, 'resourceSliceCount', 1, path),
     ...['totalDevices', 'allocatedDevices', 'availableDevices', 'unavailableDevices'].flatMap((field) => atLeast(pool, field, 0, path)),
+    ...(Buffer.byteLength(text(pool['validationError'])) > 256 ? [tooLong(`${path}.validationError`, 256)] : []),
     ...(pool['nodeName'] === undefined ? [] : invalidAll(`${path}.nodeName`, pool['nodeName'], declaredSubdomainErrors(text(pool['nodeName'])))),
   ];
 }
