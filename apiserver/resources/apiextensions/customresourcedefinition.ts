@@ -2,29 +2,32 @@
 // registry/customresourcedefinition and apis/apiextensions/v1/defaults.go.
 import type { KubeObject } from '#machinery/api/object.ts';
 import { keepField, kindStrategy } from '../basic.ts';
-import { asObject, at, items, need, objects, setEmpty, setMissing, text } from '../values.ts';
+import { asObject, at, items, need, objects, setEmpty, setMissing, strings, text } from '../values.ts';
 import type { Obj } from '../values.ts';
-import { readDefinition, schemasOf, storedVersions } from './definition.ts';
-import { definitionNameErrors, validateDefinition, validateDefinitionStatus } from './definition-validation.ts';
-import { isKnownFormat } from './schema/formats.ts';
-import { someSchema } from './schema/json-schema.ts';
+import { definitionNameErrors, validateDefinitionStatus } from './names-validation.ts';
+
+/** With schemas and the language of rules, which no server needs before somebody writes a definition. */
+let rules: typeof import('./definition-validation.ts') | undefined;
 
 export const definitionStrategy = kindStrategy({
   status: true, generation: 'spec', unconditionalUpdate: false,
   initialStatus: (object) => ({ ...emptyStatus(), storedVersions: storageVersion(object) }),
 }, {
   default: defaultDefinition,
-  validate: (object, _, old) => [...(old ? [] : definitionNameErrors(object)), ...validateDefinition(object, old)],
+  load: async () => {
+    rules ??= await import('./definition-validation.ts');
+  },
+  validate(object, _, old) {
+    if (!rules) throw new Error('a definition is validated before its rules were loaded');
+    return [...(old ? [] : definitionNameErrors(object)), ...rules.validateDefinition(object, old)];
+  },
   prepareForUpdate(object, old) {
     keepField(object, old, 'status');
     const status = need(object, 'status');
-    status['storedVersions'] = [...new Set([...storedVersions(object), ...storageVersion(object)])];
+    status['storedVersions'] = [...new Set([...strings(status['storedVersions']), ...storageVersion(object)])];
   },
   status: { validateUpdate: validateDefinitionStatus },
-  warnings(object, old) {
-    const before = new Set(old ? unknownFormats(old) : []);
-    return unknownFormats(object).filter((format) => !before.has(format)).map((format) => `unrecognized format ${JSON.stringify(format)}`);
-  },
+  warnings: (object, old) => rules?.definitionWarnings(object, old) ?? [],
 });
 
 function defaultDefinition(object: KubeObject): void {
@@ -49,15 +52,4 @@ function emptyStatus(): Obj {
 function storageVersion(object: Readonly<KubeObject>): string[] {
   const version = objects(at(object, 'spec', 'versions')).find((one) => one['storage'] === true);
   return version ? [text(version['name'])] : [];
-}
-
-function unknownFormats(object: Readonly<KubeObject>): string[] {
-  const found: string[] = [];
-  for (const schema of schemasOf(readDefinition(object))) {
-    someSchema(schema, ({ format, type = '' }) => {
-      if (format !== undefined && !isKnownFormat(format, type)) found.push(format);
-      return false;
-    });
-  }
-  return found;
 }

@@ -9,8 +9,10 @@ import { asObject, at, duplicate, forbiddenField, invalidAll, invalidField, notS
 import type { Obj } from '../values.ts';
 import { goVersions, hasCondition, readDefinition, schemaOfVersion, schemasOf, storedVersions } from './definition.ts';
 import type { Definition, Version, VersionParts } from './definition.ts';
+import { validateDefinitionStatus, validateNames } from './names-validation.ts';
 import { hasUnprunedDefaults } from './schema/default-validation.ts';
 import { parseFieldPath } from './schema/field-path.ts';
+import { isKnownFormat } from './schema/formats.ts';
 import { goSchema, itemSchema, someSchema } from './schema/json-schema.ts';
 import type { JsonSchema } from './schema/json-schema.ts';
 import { isKnownType, mapKeyProblems, validateSchema } from './schema/schema-validation.ts';
@@ -49,13 +51,6 @@ export function validateDefinition(object: Readonly<KubeObject>, old: Readonly<K
     ...(definition.preserveUnknownFields && !before?.preserveUnknownFields
       ? [invalidField('spec.preserveUnknownFields', true, 'cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead')] : []),
   ];
-}
-
-/** `plural.group`, told as a second thing that may be wrong with a name. */
-export function definitionNameErrors(object: Readonly<KubeObject>): FieldError[] {
-  const name = object.metadata?.name ?? '';
-  const expected = `${text(at(object, 'spec', 'names', 'plural'))}.${text(at(object, 'spec', 'group'))}`;
-  return name === expected ? [] : [invalidField('metadata.name', name, 'must be spec.names.plural+"."+spec.group')];
 }
 
 function rulesOfUpdate(definition: Definition, before: Definition, old: Readonly<KubeObject>): Rules {
@@ -242,30 +237,6 @@ function validateSelectableFields(fields: readonly Obj[], schema: JsonSchema | u
   return errors;
 }
 
-function validateNames(names: Obj): FieldError[] {
-  return [
-    ...['plural', 'singular', 'kind', 'listKind'].filter((field) => text(names[field]) === '').map((field) => required(`spec.names.${field}`)),
-    ...validateNameFormats(names, 'spec.names'),
-  ];
-}
-function validateNameFormats(names: Obj, path: string): FieldError[] {
-  const check = (field: string, value: string, mixed = false): FieldError[] => {
-    const wrong = value === '' ? [] : dns1035LabelErrors(mixed ? value.toLowerCase() : value);
-    return wrong.length === 0 ? [] : [invalidField(`${path}.${field}`, value, `${mixed ? 'may have mixed case, but should otherwise match: ' : ''}${wrong.join(',')}`)];
-  };
-  const list = (field: string): FieldError[] => strings(names[field]).flatMap((value, index) => {
-    const wrong = dns1035LabelErrors(value);
-    return wrong.length === 0 ? [] : [invalidField(`${path}.${field}[${index}]`, value, wrong.join(','))];
-  });
-  const [kind, listKind] = [text(names['kind']), text(names['listKind'])];
-  return [
-    ...check('plural', text(names['plural'])), ...check('singular', text(names['singular'])), ...check('kind', kind, true), ...check('listKind', listKind, true),
-    ...list('shortNames'),
-    ...(kind !== '' && kind === listKind ? [invalidField(`${path}.listKind`, listKind, 'kind and listKind may not be the same')] : []),
-    ...list('categories'),
-  ];
-}
-
 function validateConversion({ conversion, preserveUnknownFields }: Definition, rules: Rules): FieldError[] {
   if (!conversion) return [];
   const strategy = text(conversion['strategy']);
@@ -307,10 +278,6 @@ function validateChange(definition: Definition, before: Definition, { fixedNames
   ];
 }
 
-export function validateDefinitionStatus(object: Readonly<KubeObject>): FieldError[] {
-  return validateNameFormats(asObject(at(object, 'status', 'acceptedNames')) ?? {}, 'status.acceptedNames');
-}
-
 function validateStoredVersions(object: Readonly<KubeObject>, versions: readonly Version[]): FieldError[] {
   const path = 'status.storedVersions';
   const stored = storedVersions(object);
@@ -343,4 +310,20 @@ function approvalState(annotation: string): 'missing' | 'bypassed' | 'approved' 
   if (annotation === '') return 'missing';
   if (annotation.startsWith('unapproved')) return 'bypassed';
   return /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?\s]+(?:[/?]\S*)?$/.test(annotation) && !/%(?![0-9A-Fa-f]{2})/.test(annotation) ? 'approved' : 'invalid';
+}
+
+/** Of formats that nobody checks; none that was there before. */
+export function definitionWarnings(object: Readonly<KubeObject>, old: Readonly<KubeObject> | undefined): string[] {
+  const before = new Set(old ? unknownFormats(old) : []);
+  return unknownFormats(object).filter((format) => !before.has(format)).map((format) => `unrecognized format ${JSON.stringify(format)}`);
+}
+function unknownFormats(object: Readonly<KubeObject>): string[] {
+  const found: string[] = [];
+  for (const schema of schemasOf(readDefinition(object))) {
+    someSchema(schema, ({ format, type = '' }) => {
+      if (format !== undefined && !isKnownFormat(format, type)) found.push(format);
+      return false;
+    });
+  }
+  return found;
 }

@@ -22,7 +22,8 @@ export function compilePattern(pattern: string): RE2JS | Failure {
     compiled = library.RE2JS.compile(pattern);
   } catch (error) {
     if (!(error instanceof library.RE2JSException)) throw error;
-    compiled = new Failure(error.message);
+    // The library leaves out what is empty.
+    compiled = new Failure(error.message.endsWith('at end of expression') ? `${error.message}: \`\`` : error.message);
   }
   if (cache.size >= maxCached) cache.delete(cache.keys().next().value!);
   cache.set(pattern, compiled);

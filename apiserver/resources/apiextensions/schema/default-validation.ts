@@ -11,7 +11,7 @@ import { prune, resourceSchema } from './prune.ts';
 import { deepEqual, validateValue } from './value-validation.ts';
 
 /** What rules (x-kubernetes-validations) say of a default value that fits otherwise. */
-export type RuleCheck = (value: unknown, schema: JsonSchema, path: string) => FieldError[];
+export type RuleCheck = (value: unknown, schema: JsonSchema, path: string, resource: boolean) => FieldError[];
 
 interface Place {
   /** The resource around, and the way from it: names, and 0 for items. */
@@ -51,7 +51,7 @@ function check(schema: JsonSchema, path: string, requirePruned: boolean, checkRu
   return [...errors, ...firstOf(
     () => validateEmbeddedMetadata(value, schema, path),
     () => validateValue(value, schema, { path, asDefault: true }),
-    () => checkRules(value, schema, path),
+    () => checkRules(value, schema, path, schema['x-kubernetes-embedded-resource'] === true),
   )];
 }
 function checkInMetadata(schema: JsonSchema, path: string, { root, steps }: Place, checkRules: RuleCheck): FieldError[] {
@@ -65,7 +65,7 @@ function checkInMetadata(schema: JsonSchema, path: string, { root, steps }: Plac
     const texts = [...new Set(errors.map((error) => `${error.field}: ${fieldErrorBody(error)}`))];
     return [invalidField(path, goOrder(schema.default), `must result in valid metadata: ${texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`}`)];
   }
-  return firstOf(() => validateValue(schema.default, schema, { path, asDefault: true }), () => checkRules(schema.default, schema, path));
+  return firstOf(() => validateValue(schema.default, schema, { path, asDefault: true }), () => checkRules(schema.default, schema, path, schema['x-kubernetes-embedded-resource'] === true));
 }
 function firstOf(...checks: (() => FieldError[])[]): FieldError[] {
   for (const one of checks) {

@@ -22,7 +22,7 @@ const checks: Readonly<Record<string, (text: string) => boolean>> = {
   ipv4: (text) => text.includes('.') && ipFamily(text) !== undefined,
   ipv6: (text) => isIPv6(text) && !text.includes('%'),
   cidr: isCidr,
-  mac: matches(/^(?:[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}(?:(?:\1[0-9a-f]{2}){2}|(?:\1[0-9a-f]{2}){14})?|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}(?:\.[0-9a-f]{4}|(?:\.[0-9a-f]{4}){7})?)$/i),
+  mac: matches(/^(?:([0-9a-f]{2}([:-]))(?:[0-9a-f]{2}\2){4}(?:(?:[0-9a-f]{2}\2){2}(?:(?:[0-9a-f]{2}\2){12})?)?[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}(?:[0-9a-f]{4}\.(?:(?:[0-9a-f]{4}\.){6})?)?[0-9a-f]{4}|(?:[0-9a-f]{2}){6}(?:(?:[0-9a-f]{2}){2}(?:(?:[0-9a-f]{2}){12})?)?)$/i),
   uuid: matches(uuid('[0-9a-f]{4}', '[0-9a-f]{4}')),
   uuid3: matches(uuid('3[0-9a-f]{3}', '[0-9a-f]{4}')),
   uuid4: matches(uuid('4[0-9a-f]{3}', '[89ab][0-9a-f]{3}')),

@@ -3,9 +3,13 @@
 import type { FieldError } from '#machinery/api/status.ts';
 import { forbiddenField, invalidField, notSupported, required } from '../../values.ts';
 import { validateDefaults } from './default-validation.ts';
+import type { RuleCheck } from './default-validation.ts';
 import { parseFieldPath } from './field-path.ts';
 import { goSchema, isSchemaList, itemSchema, memberSchema } from './json-schema.ts';
 import type { JsonSchema, ValidationRule } from './json-schema.ts';
+import { innerScope, rootScope, validateRules } from './rule-validation.ts';
+import type { RuleScope } from './rule-validation.ts';
+import { ruleBudget, RuleValidator } from './rules.ts';
 import { structuralProblem, validateStructural } from './structural.ts';
 
 /** What holds for this write. */
@@ -33,14 +37,33 @@ export function validateSchema(schema: JsonSchema, path: string, status: boolean
   const errors = status ? validateRootMembers(schema, path) : [];
   if (schema.nullable) errors.push(forbiddenField(`${path}.nullable`, 'nullable cannot be true at the root'));
   const problem = rules.structural ? structuralProblem(schema) : undefined;
+  /** Rules of what has no good shape cannot be compiled. */
+  let scope: RuleScope | undefined;
   if (rules.structural && problem === undefined) {
     const structural = validateStructural(schema, path);
-    errors.push(...structural.length > 0 ? structural : validateDefaults(schema, path, rules.prunedDefaults, () => []));
+    const shape = structural.length > 0 ? structural : validateDefaults(schema, path, rules.prunedDefaults, checkDefaultByRules());
+    errors.push(...shape);
+    if (shape.length === 0) scope = rootScope();
   }
-  errors.push(...validateNode(schema, path, { rules, root: true, inMetadata: false, noDefaults: undefined }));
+  const found = validateNode(schema, path, { rules, scope, root: true, inMetadata: false, noDefaults: undefined, unfollowed: undefined });
+  errors.push(...found.shape, ...found.rules);
   // What is wrong with the shape is told better by the rules above, as a rule.
   if (errors.length === 0 && problem !== undefined) errors.push(invalidField(path, '', problem));
-  return errors;
+  return [...errors, ...scope?.costs.validate(path) ?? []];
+}
+
+/** Rules see a default value as one that was there before, and as a new one. */
+function checkDefaultByRules(): RuleCheck {
+  const budget = { remaining: ruleBudget };
+  return (value, schema, path, resource) => {
+    const validator = budget.remaining < 0 ? undefined : RuleValidator.of(schema, resource);
+    if (!validator) return [];
+    const [known, fresh] = [{ ...budget }, { ...budget }];
+    const errors = validator.validate(value, value, path, known);
+    if (errors.length === 0) errors.push(...validator.validate(value, undefined, path, fresh));
+    budget.remaining = Math.min(known.remaining, fresh.remaining);
+    return errors;
+  };
 }
 
 function validateRootMembers(schema: JsonSchema, path: string): FieldError[] {
@@ -62,15 +85,27 @@ interface Place {
   readonly inMetadata: boolean;
   /** Why there may be no default here: '' for no reason, undefined when there may. */
   readonly noDefaults: string | undefined;
+  /** Undefined where there are no rules to compile. */
+  readonly scope: RuleScope | undefined;
+  /** The outermost schema around whose values cannot be told apart in an old and a new object. */
+  readonly unfollowed: string | undefined;
 }
 
-function validateNode(schema: JsonSchema, path: string, place: Place): FieldError[] {
+/** What is wrong with rules is told after all else, and only where nothing is wrong with the shape. */
+interface Found { readonly shape: FieldError[]; readonly rules: FieldError[] }
+
+function validateNode(schema: JsonSchema, path: string, place: Place): Found {
   const errors = validateMembers(schema, path, place);
+  const ruleErrors: FieldError[] = [];
   if (schema.uniqueItems) errors.push(forbiddenField(`${path}.uniqueItems`, 'uniqueItems cannot be set to true since the runtime complexity becomes quadratic'));
-  const inside: Place = { ...place, root: false };
+  const inside: Place = { ...place, root: false, scope: place.scope && innerScope(place.scope, schema) };
   const visit = (one: JsonSchema | undefined, at: string, where = inside): void => {
-    if (one) errors.push(...validateNode(one, `${path}.${at}`, where));
+    if (!one) return;
+    const found = validateNode(one, `${path}.${at}`, where);
+    errors.push(...found.shape);
+    ruleErrors.push(...found.rules);
   };
+  const apart: Place = { ...inside, scope: undefined };
   const { additionalProperties, properties } = schema;
   if (additionalProperties !== undefined) {
     if (properties && additionalProperties !== true) errors.push(forbiddenField(`${path}.additionalProperties`, 'additionalProperties and properties are mutual exclusive'));
@@ -79,18 +114,22 @@ function validateNode(schema: JsonSchema, path: string, place: Place): FieldErro
   for (const [name, property] of properties ?? []) {
     const isMeta = (place.root || schema['x-kubernetes-embedded-resource'] === true) && ['metadata', 'kind', 'apiVersion'].includes(name);
     const at = `properties[${name}]`;
-    if (!isMeta) visit(property, at);
-    else visit(property, at, { ...inside, inMetadata: true, ...(place.root ? { noDefaults: `in top-level ${name}` } : {}) });
+    const known = ['atomic', 'granular', undefined].includes(schema['x-kubernetes-map-type']);
+    const member = known ? inside : { ...inside, unfollowed: place.unfollowed ?? path };
+    if (!isMeta) visit(property, at, member);
+    else visit(property, at, { ...member, inMetadata: true, ...(place.root ? { noDefaults: `in top-level ${name}` } : {}) });
   }
-  visit(schema.not, 'not');
-  for (const junctor of ['allOf', 'oneOf', 'anyOf'] as const) schema[junctor]?.forEach((one, index) => visit(one, `${junctor}[${index}]`));
-  for (const [name, definition] of schema.definitions ?? []) visit(definition, `definitions[${name}]`);
-  if (isSchemaList(schema.items)) schema.items.forEach((one, index) => visit(one, `items[${index}]`));
-  else visit(schema.items, 'items');
-  for (const [name, dependency] of schema.dependencies ?? []) if (!Array.isArray(dependency)) visit(dependency as JsonSchema, `dependencies[${name}]`); // a list of names is no schema
+  visit(schema.not, 'not', apart);
+  for (const junctor of ['allOf', 'oneOf', 'anyOf'] as const) schema[junctor]?.forEach((one, index) => visit(one, `${junctor}[${index}]`, apart));
+  for (const [name, definition] of schema.definitions ?? []) visit(definition, `definitions[${name}]`, apart);
+  const items = schema['x-kubernetes-list-type'] === 'map' ? inside : { ...inside, unfollowed: place.unfollowed ?? path };
+  if (isSchemaList(schema.items)) schema.items.forEach((one, index) => visit(one, `items[${index}]`, items));
+  else visit(schema.items, 'items', items);
+  for (const [name, dependency] of schema.dependencies ?? []) if (!Array.isArray(dependency)) visit(dependency as JsonSchema, `dependencies[${name}]`, apart); // a list of names is no schema
   errors.push(...validateExtensions(schema, path, place.rules));
   schema['x-kubernetes-validations']?.forEach((rule, index) => errors.push(...validateRule(rule, schema, `${path}.x-kubernetes-validations[${index}]`)));
-  return errors;
+  if (errors.length === 0 && place.scope) ruleErrors.push(...validateRules(schema, path, place.scope, place.unfollowed, place.rules.costs));
+  return { shape: errors, rules: ruleErrors };
 }
 
 function validateMembers(schema: JsonSchema, path: string, { rules, inMetadata, noDefaults }: Place): FieldError[] {

@@ -32,7 +32,7 @@ interface Problem { at: string | undefined; text: string; make: (field: string) 
 interface Outcome { problems: Problem[]; matches: number }
 interface Settings { asDefault: boolean }
 /** A value and what it was before, while both can be followed. */
-interface Correlation { value: unknown; old: unknown; schema: JsonSchema }
+export interface Correlation { value: unknown; old: unknown; schema: JsonSchema }
 
 const nothing: Outcome = { problems: [], matches: 0 };
 
@@ -186,7 +186,7 @@ function checkString(value: string, { maxLength, minLength, pattern }: JsonSchem
   if (pattern === undefined) return undefined;
   const compiled = goRegexp(pattern);
   if ('error' in compiled) return wrong(at, value, `${at} in body should match '${pattern}, but pattern is invalid: ${compiled.error}'`);
-  return compiled.regexp.test(value) ? undefined : wrong(at, value, `${at} in body should match '${pattern}'`);
+  return compiled.matches(value) ? undefined : wrong(at, value, `${at} in body should match '${pattern}'`);
 }
 
 function checkNumber(value: number, schema: JsonSchema, types: readonly string[], format: string, at: string): Outcome {
@@ -299,7 +299,7 @@ function checkObject(object: Obj, schema: JsonSchema, at: string, settings: Sett
 
 // ---- what was there before
 
-function fieldCorrelation(correlation: Correlation | undefined, name: string, at: string): Correlation | undefined {
+export function fieldCorrelation(correlation: Correlation | undefined, name: string, at: string): Correlation | undefined {
   if (!correlation || (at === '' && (name === 'kind' || name === 'apiVersion'))) return undefined;
   const { value, old, schema } = correlation;
   if (!isObject(value) || !isObject(old) || !Object.hasOwn(value, name) || !Object.hasOwn(old, name)) return undefined;
@@ -307,16 +307,19 @@ function fieldCorrelation(correlation: Correlation | undefined, name: string, at
   return field && { value: value[name], old: old[name], schema: field };
 }
 /** Items are followed by the keys of their list only. */
-function itemCorrelation({ value, old, schema }: Correlation, index: number): Correlation | undefined {
-  const keys = schema['x-kubernetes-list-map-keys'];
+export function itemCorrelation({ value, old, schema }: Correlation, index: number): Correlation | undefined {
   const item = itemSchema(schema);
-  if (!item || !keys || schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(value) || !Array.isArray(old)) return undefined;
-  const wanted: unknown = value[index];
-  if (!isObject(wanted)) return undefined;
-  const found: unknown = old.find((one: unknown) => isObject(one) && keys.every((key) => deepEqual(one[key] ?? null, wanted[key] ?? null)));
-  return found === undefined ? undefined : { value: wanted, old: found, schema: item };
+  const wanted: unknown = Array.isArray(value) ? value[index] : undefined;
+  const found = item && itemOfSameKeys(wanted, old, schema);
+  return found && { value: wanted, old: found, schema: item };
 }
-function isUnchanged(correlation: Correlation): boolean {
+/** The item of an old list that has the keys of a new one. */
+export function itemOfSameKeys(wanted: unknown, old: unknown, schema: JsonSchema): Obj | undefined {
+  const keys = schema['x-kubernetes-list-map-keys'];
+  if (!keys || schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(old) || !isObject(wanted)) return undefined;
+  return old.filter(isObject).find((one) => keys.every((key) => deepEqual(one[key] ?? null, wanted[key] ?? null)));
+}
+export function isUnchanged(correlation: Correlation): boolean {
   const { value, old } = correlation;
   if (Array.isArray(value) && Array.isArray(old) && correlation.schema['x-kubernetes-list-type'] === 'map') {
     return value.length === old.length && value.every((_, index) => {
