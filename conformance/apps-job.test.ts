@@ -5,6 +5,8 @@ import type { Job, Pod } from '#machinery/api/object.ts';
 import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { startProxy } from './fixtures/proxy.ts';
+import type { Proxy } from './fixtures/proxy.ts';
 import { replace } from './fixtures/workloads.ts';
 
 type JobStatus = NonNullable<Job['status']>;
@@ -49,18 +51,21 @@ const started = [
 describe('[sig-apps] Job', function () {
   let cluster: Cluster;
   let k: Kubectl & { namespace: string };
+  let proxy: Proxy;
   before(needsHost);
   before(async () => {
     cluster = await sharedCluster();
     k = await cluster.namespace('jobs');
+    proxy = await startProxy(cluster);
     await k.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: started }));
   });
   after(async () => {
-    await cluster?.kubectl(`delete namespace ${k.namespace} --wait=false`);
+    await proxy?.stop();
+    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
   });
 
-  const get = (name: string): Promise<Job> => k.json<Job>(`get job ${name}`);
-  const podsOf = async (name: string): Promise<Pod[]> => (await k.json<{ items: Pod[] }>(`get pods -l batch.kubernetes.io/job-name=${name}`)).items;
+  const get = (name: string): Promise<Job> => proxy.get(`/apis/batch/v1/namespaces/${k.namespace}/jobs/${name}`);
+  const podsOf = async (name: string): Promise<Pod[]> => (await proxy.get<{ items: Pod[] }>(`/api/v1/namespaces/${k.namespace}/pods?labelSelector=batch.kubernetes.io/job-name%3D${name}`)).items;
   const condition = ({ conditions = [] }: JobStatus, type: string): JobCondition | undefined => conditions.find((each) => each.type === type && each.status === 'True');
   async function ended(name: string, type: 'Complete' | 'Failed'): Promise<JobStatus> {
     await until(`${name} is ${type}`, async () => {
@@ -170,7 +175,7 @@ describe('[sig-apps] Job', function () {
   it('[sig-apps] Job should adopt matching orphans and release non-matching pods [Conformance]', async () => {
     const { uid = '' } = (await get('adopter')).metadata;
     const name = (await running('adopter', 2))[0]?.metadata.name ?? '';
-    const pod = (): Promise<Pod> => k.json<Pod>(`get pod ${name}`);
+    const pod = (): Promise<Pod> => proxy.get(`/api/v1/namespaces/${k.namespace}/pods/${name}`);
     await k(`patch pod ${name} --type=json -p`, '[{"op":"remove","path":"/metadata/ownerReferences"}]');
     await until('adopted again', async () => {
       assert.deepEqual((await pod()).metadata.ownerReferences, [{ apiVersion: 'batch/v1', kind: 'Job', name: 'adopter', uid, controller: true, blockOwnerDeletion: true }]);

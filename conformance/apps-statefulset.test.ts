@@ -6,6 +6,8 @@ import { needsHost, sharedCluster, sleep, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
 import { itMeanwhile } from './fixtures/meanwhile.ts';
+import { startProxy } from './fixtures/proxy.ts';
+import type { Proxy } from './fixtures/proxy.ts';
 import { checkDeleteCollection, checkScale, checkStatus, workload } from './fixtures/workloads.ts';
 
 const revisionLabel = 'controller-revision-hash';
@@ -20,19 +22,22 @@ const probed = {
 describe('[sig-apps] StatefulSet', function () {
   let cluster: Cluster;
   let k: Kubectl & { namespace: string };
+  let proxy: Proxy;
   before(needsHost);
   before(async () => {
     cluster = await sharedCluster();
     k = await cluster.namespace('stateful');
+    proxy = await startProxy(cluster);
   });
   after(async () => {
+    await proxy?.stop();
     if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
   });
 
   const itBasic = (title: string, flow: () => Promise<unknown>): void => itMeanwhile(`[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] ${title} [Conformance]`, flow);
 
-  const get = (name: string): Promise<StatefulSet> => k.json<StatefulSet>(`get statefulset ${name}`);
-  const podsOf = async (app: string): Promise<Pod[]> => (await k.json<{ items: Pod[] }>(`get pods -l app=${app}`)).items;
+  const get = (name: string): Promise<StatefulSet> => proxy.get(`/apis/apps/v1/namespaces/${k.namespace}/statefulsets/${name}`);
+  const podsOf = async (app: string): Promise<Pod[]> => (await proxy.get<{ items: Pod[] }>(`/api/v1/namespaces/${k.namespace}/pods?labelSelector=app%3D${app}`)).items;
   const ready = (name: string, count: number): Promise<void> => until(`${count} ready pods of ${name}`, async () => assert.equal((await get(name)).status?.readyReplicas ?? 0, count), 90_000, 400);
   const rollout = (name: string): Promise<string> => k(`rollout status statefulset/${name} --timeout=90s`);
   const change = (name: string, version: string): Promise<string> => k(`set env statefulset/${name} VERSION=${version}`);

@@ -1,10 +1,12 @@
 // What becomes of dependents when their owner is deleted, under the titles of upstream's conformance suite; with pods whose
 // containers take their time to end where that matters, and pods that are never placed where it does not.
 import { assert } from 'chai';
-import type { KubeObject, Pod } from '#machinery/api/object.ts';
+import type { KubeObject, Pod, ReplicaSet } from '#machinery/api/object.ts';
 import { needsHost, sharedCluster, sleep, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
 import { itMeanwhile } from './fixtures/meanwhile.ts';
+import { startProxy } from './fixtures/proxy.ts';
+import type { Proxy } from './fixtures/proxy.ts';
 import { nowhere, podTemplate, workload } from './fixtures/workloads.ts';
 
 /** Long enough for a collector that is wrong to show it. */
@@ -14,17 +16,21 @@ const unplaced = { spec: nowhere };
 describe('[sig-api-machinery] Garbage collector', function () {
   let cluster: Cluster;
   let k: Kubectl & { namespace: string };
+  let proxy: Proxy;
   before(needsHost);
   before(async () => {
     cluster = await sharedCluster();
     k = await cluster.namespace('garbage');
+    proxy = await startProxy(cluster);
   });
   after(async () => {
+    await proxy?.stop();
     if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
   });
 
-  const list = async <T = KubeObject>(resource: string, app: string): Promise<T[]> => (await k.json<{ items: T[] }>(`get ${resource} -l app=${app}`)).items;
-  const podsOf = (app: string): Promise<Pod[]> => list<Pod>('pods', app);
+  const list = async <T>(path: string, app: string): Promise<T[]> => (await proxy.get<{ items: T[] }>(`${path}?labelSelector=app%3D${app}`)).items;
+  const podsOf = (app: string): Promise<Pod[]> => list(`/api/v1/namespaces/${k.namespace}/pods`, app);
+  const setsOf = (app: string): Promise<ReplicaSet[]> => list(`/apis/apps/v1/namespaces/${k.namespace}/replicasets`, app);
   const uids = (objects: readonly { metadata?: { uid?: string } }[]): (string | undefined)[] => objects.map(({ metadata }) => metadata?.uid);
   const missing = async (object: string): Promise<void> => assert.include((await k.attempt(`get ${object}`)).stderr, 'NotFound');
   const controller = (name: string, replicas: number, pods = {}): Promise<string> => k.apply(workload('ReplicationController', name, { replicas }, pods));
@@ -63,25 +69,25 @@ describe('[sig-api-machinery] Garbage collector', function () {
   itMeanwhile('[sig-api-machinery] Garbage collector should delete RS created by deployment when not orphaning [Conformance]', async () => {
     await k.apply(workload('Deployment', 'deployed', { replicas: 2 }));
     await running('deployed', 2);
-    assert.lengthOf(await list('replicasets', 'deployed'), 1);
+    assert.lengthOf(await setsOf('deployed'), 1);
     await k('delete deployment deployed --cascade=background --wait=false');
-    await until('its ReplicaSet and pods are gone', async () => assert.isEmpty([...await list('replicasets', 'deployed'), ...await podsOf('deployed')]));
+    await until('its ReplicaSet and pods are gone', async () => assert.isEmpty([...await setsOf('deployed'), ...await podsOf('deployed')]));
   });
 
   itMeanwhile('[sig-api-machinery] Garbage collector should orphan RS created by deployment when deleteOptions.PropagationPolicy is Orphan [Conformance]', async () => {
     await k.apply(workload('Deployment', 'left', { replicas: 1 }, unplaced));
     const pods = await present('left', 1);
-    const [before] = await list('replicasets', 'left');
+    const [before] = await setsOf('left');
     await k('delete deployment left --cascade=orphan');
     await sleep(holdMs);
-    const [after] = await list('replicasets', 'left');
+    const [after] = await setsOf('left');
     assert.isDefined(after);
-    assert.equal(after?.metadata?.uid, before?.metadata?.uid);
-    assert.isUndefined(after?.metadata?.ownerReferences);
-    assert.isUndefined(after?.metadata?.deletionTimestamp);
+    assert.equal(after?.metadata.uid, before?.metadata.uid);
+    assert.isUndefined(after?.metadata.ownerReferences);
+    assert.isUndefined(after?.metadata.deletionTimestamp);
     const left = await podsOf('left');
     assert.deepEqual(uids(left), uids(pods));
-    assert.equal(left[0]?.metadata.ownerReferences?.[0]?.uid, after?.metadata?.uid, 'only the first step of the chain was cut');
+    assert.equal(left[0]?.metadata.ownerReferences?.[0]?.uid, after?.metadata.uid, 'only the first step of the chain was cut');
   });
 
   itMeanwhile("[sig-api-machinery] Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so [Serial] [Conformance]", async () => {
