@@ -121,6 +121,19 @@ describe('--nodes 2 on one Docker Engine', function () {
     assert.equal(await get('first', `${nodes[0]?.ip}:${keptSecond}/`), 'second', 'pods reach it wherever its endpoints are');
   });
 
+  it('load balancers learn on which node a Service has an endpoint, and that the proxy is well', async () => {
+    await k.apply(`--- # kubectl takes what begins with a brace for JSON
+{ apiVersion: v1, kind: Service, metadata: { name: balanced }, spec: { type: LoadBalancer, externalTrafficPolicy: Local, selector: { app: second }, ports: [{ port: 80, targetPort: http }] } }`);
+    const port = (await k.json<V1Service>('get service balanced')).spec?.healthCheckNodePort ?? 0;
+    const statusOf = async (url: string): Promise<string> => (await host.run('curl', ['-s', '-m', '2', '-o', '/dev/null', '-w', '%{http_code}', `http://${url}`])).stdout;
+    await until('both answers', async () => assert.deepEqual(await Promise.all(nodes.map(({ ip }) => statusOf(`${ip}:${port}/`))), ['503', '200']));
+    assert.equal((JSON.parse(await fromMachine(`${nodes[1]?.ip}:${port}/`) ?? '{}') as { localEndpoints?: number }).localEndpoints, 1);
+    await k('patch service balanced -p', '{"spec":{"externalTrafficPolicy":"Cluster"}}');
+    await until('nobody listens', async () => assert.deepEqual(await Promise.all(nodes.map(({ ip }) => statusOf(`${ip}:${port}/`))), ['000', '000']));
+    for (const { ip } of nodes) for (const path of ['healthz', 'livez']) assert.equal(await statusOf(`${ip}:10256/${path}`), '200');
+    await k('delete service balanced');
+  });
+
   it('a hostPort is taken on its own node only', async () => {
     const port = (name: string): string => `--- # kubectl takes what begins with a brace for JSON
 { apiVersion: v1, kind: Pod, metadata: { name: ${name}, labels: { app: hostport } }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: main, image: ${busyboxImage}, command: [sh, -c, ${JSON.stringify(serve)}], ports: [{ containerPort: 8080, hostPort: 8099 }] }] } }

@@ -19,7 +19,9 @@ export interface ProxyConfig {
   minSyncMs: number;
   /** Between two looks at whether our chains are still there; also the wait after a failure. */
   syncPeriodMs: number;
-  /** A named network namespace to work in instead of this process's (tests). */
+  /** Where /healthz and /livez answer. No host: on each node's own address. Port 0: nowhere. */
+  health: { host?: string; port: number };
+  /** A named network namespace to work in instead of this process's (tests); health is not served then. */
   netns?: string;
 }
 
@@ -31,6 +33,7 @@ export const defaultConfig: Omit<ProxyConfig, 'client' | 'nodes'> = {
   nodePortIps: [],
   minSyncMs: 100,
   syncPeriodMs: 30_000,
+  health: { port: 10_256 },
 };
 
 export const flags = {
@@ -39,6 +42,7 @@ export const flags = {
   'node-ip': { kind: 'string', placeholder: 'IP', default: '127.0.0.1', help: 'Address of this node.' },
   'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: "Pods' addresses; traffic from elsewhere to a cluster IP is masqueraded." },
   'service-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: 'Addresses of Services; a route is added where none covers them.' },
+  'healthz-bind-address': { kind: 'string', placeholder: 'IP:PORT', help: "Where /healthz and /livez answer (default: the node's address, port 10256); '' for nowhere." },
   'masquerade-all': { kind: 'boolean', default: false, help: 'Masquerade all traffic to cluster IPs.' },
   'iptables-localhost-nodeports': { kind: 'boolean', default: true, help: 'NodePorts answer on 127.0.0.1 too.' },
   'nodeport-addresses': { kind: 'list', placeholder: 'IP,…', default: [], help: 'Addresses on which NodePorts answer (default: all of the node).' },
@@ -57,10 +61,19 @@ export async function readConfig(args: readonly string[]): Promise<ProxyConfig> 
     nodes: [{ name: (values['hostname-override'] ?? hostname()).toLowerCase(), ip: values['node-ip'] }],
     clusterCidr: values['cluster-cidr'],
     serviceCidr: values['service-cidr'],
+    health: readAddress(values['healthz-bind-address']),
     masqueradeAll: values['masquerade-all'],
     localhostNodePorts: values['iptables-localhost-nodeports'],
     nodePortIps: values['nodeport-addresses'],
   };
+}
+
+function readAddress(text: string | undefined): ProxyConfig['health'] {
+  if (text === undefined) return defaultConfig.health;
+  if (text === '') return { port: 0 };
+  const [, host = '', port = ''] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(text) ?? [];
+  if (isIP(host) === 0 || Number(port) > 65_535) throw new UsageError(`--healthz-bind-address takes an address such as 127.0.0.1:10256, not "${text}"`);
+  return { host, port: Number(port) };
 }
 
 function checkCidr(flag: string, text: string): void {

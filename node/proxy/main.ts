@@ -6,11 +6,13 @@ import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { createClient } from '#machinery/client/client.ts';
 import { createInformer } from '#machinery/client/informer.ts';
+import { createRecorder } from '#machinery/client/recorder.ts';
 import { endpointSlices, nodes, services } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import { RuleWriter } from './apply.ts';
 import { flags, readConfig, type ProxyConfig } from './config.ts';
 import { createHost } from './host.ts';
+import { checkedServices, HealthServers, ProxyHealth, serveHealth } from './health.ts';
 import { buildRules } from './rules.ts';
 import { servicePorts, type ProxyNode, type ServicePort } from './services.ts';
 
@@ -35,8 +37,10 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
   const host = createHost(config.netns);
   let wanted = true;
   let wake: () => void = () => undefined;
+  const health = new ProxyHealth(2 * config.syncPeriodMs);
   const changed = (): void => {
     wanted = true;
+    health.pending();
     wake();
   };
   serviceInformer.onChange(changed);
@@ -52,6 +56,16 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
 
   const group = createTaskGroup(signal);
   for (const informer of [serviceInformer, sliceInformer, nodeInformer]) group.start(`informer of ${informer.resource.resource}`, (own) => informer.run(own));
+  const { host: healthHost, port: healthPort } = config.health;
+  const healthAt = config.netns !== undefined || healthPort === 0 ? [] : healthHost === undefined ? config.nodes : [{ name: config.nodes[0]?.name ?? '', ip: healthHost }];
+  for (const { name, ip } of healthAt) {
+    group.start(`health of ${name}`, (own) => serveHealth({ host: ip, port: healthPort }, health, () => nodeInformer.get('', name), own));
+  }
+  const recorder = createRecorder({ client, component: 'kube-proxy', api: 'events', host: config.nodes[0]?.name ?? '' }, signal);
+  const checks = new HealthServers({
+    nodes: config.netns === undefined ? config.nodes : [], health,
+    onFailure: ({ namespace, name }, _node, message) => recorder.event({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name } }, 'Warning', 'FailedToStartServiceHealthcheck', message, { action: 'Listen' }),
+  });
   group.start('rules', async (own) => {
     await Promise.all([serviceInformer.waitForSync(own), sliceInformer.waitForSync(own), host.prepare({ ...config, nodeIp: config.nodes[0]?.ip ?? '' }, own)]);
     let applied: ServicePort[] = [];
@@ -71,6 +85,8 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
           if (chains > 0) log.info('rules written', { chains, services: ports.length, tookMs });
           await host.forgetFlows(applied, ports, own);
           applied = ports;
+          await checks.sync(checkedServices(ports));
+          if (!wanted) health.updated();
           if (!ready) onReady?.();
           ready = true;
           pauseMs = Math.max(pauseMs, 4 * tookMs); // a large cluster must not keep a core busy with this
@@ -86,12 +102,17 @@ export async function runWith(client: Client, config: Omit<ProxyConfig, 'client'
       await idle(Math.max(0, checkAt - Date.now()), own);
       if (!wanted && !own.aborted && Date.now() >= checkAt) {
         if (!(await intact(own))) wanted = true;
+        await checks.sync(checkedServices(applied)); // ports that could not be had
         checkEveryMs = Math.min(2 * checkEveryMs, config.syncPeriodMs);
         checkAt = Date.now() + checkEveryMs;
       }
     }
   });
-  await group.wait();
+  try {
+    await group.wait();
+  } finally {
+    await checks.close();
+  }
 
   async function intact(own: AbortSignal): Promise<boolean> {
     try {
