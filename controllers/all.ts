@@ -36,6 +36,17 @@ import { createValidatingPolicyStatusController } from './validatingadmissionpol
 import { createVacProtectionController } from './vac-protection/controller.ts';
 import { createVolumeExpander } from './volume-expand/controller.ts';
 
+/** Loaded when it runs: nothing that a cluster needs to be ready waits for it. */
+function later(load: () => Promise<CreateController>): CreateController {
+  return (context) => ({
+    async run(signal) {
+      const controller = (await load())(context);
+      await context.informers.waitForSync(signal);
+      await controller.run(signal);
+    },
+  });
+}
+
 export const controllers: Readonly<Record<string, CreateController>> = {
   'serviceaccount-token-controller': createServiceAccountTokenController,
   'endpoints-controller': createEndpointsController,
@@ -73,8 +84,10 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'volumeattributesclass-protection-controller': createVacProtectionController,
   'validatingadmissionpolicy-status-controller': createValidatingPolicyStatusController,
   'persistentvolume-binder-controller': createPersistentVolumeBinder,
+  'persistentvolume-attach-detach-controller': later(async () => (await import('./attach-detach/controller.ts')).createAttachDetachController),
   'persistentvolume-expander-controller': createVolumeExpander,
   'ephemeral-volume-controller': createEphemeralVolumeController,
+  'legacy-serviceaccount-token-cleaner-controller': later(async () => (await import('./legacy-serviceaccount-token-cleaner/controller.ts')).createLegacyTokenCleaner),
   // Not upstream's: the provisioner behind the default StorageClass.
   'local-path-provisioner': createLocalPathProvisioner,
 };
@@ -95,5 +108,6 @@ export const aliases: Readonly<Record<string, string>> = {
   'nodelifecycle': 'node-lifecycle-controller', 'ttl-after-finished': 'ttl-after-finished-controller', 'pvc-protection': 'persistentvolumeclaim-protection-controller',
   'pv-protection': 'persistentvolume-protection-controller', 'clusterrole-aggregation': 'clusterrole-aggregation-controller',
   'root-ca-cert-publisher': 'root-ca-certificate-publisher-controller', 'persistentvolume-binder': 'persistentvolume-binder-controller',
+  'attachdetach': 'persistentvolume-attach-detach-controller', 'legacy-service-account-token-cleaner': 'legacy-serviceaccount-token-cleaner-controller',
   'persistentvolume-expander': 'persistentvolume-expander-controller', 'ephemeral-volume': 'ephemeral-volume-controller',
 };

@@ -36,6 +36,10 @@ export interface ControllersConfig {
   /** Nodes a second and zone whose pods are evicted; `secondary` where many of a large zone are down at once, none in a small one. */
   nodeEviction: { rate: number; secondaryRate: number; largeClusterSize: number; unhealthyZoneShare: number };
   terminatedPodGcThreshold: number;
+  /** How long tokens of before that nobody uses are kept, before they are invalid and again before they are deleted. */
+  legacyTokenCleanUpPeriodMs: number;
+  /** Volumes leave a node that is not ready after six minutes though it says that they are in use. */
+  forceDetachOnTimeout: boolean;
   horizontalPodAutoscaler: { syncPeriodMs: number; tolerance: number; downscaleStabilizationMs: number; cpuInitializationPeriodMs: number; initialReadinessDelayMs: number };
   maxEndpointsPerSlice: number;
   /** How often all quotas are counted again; 0 never. */
@@ -66,6 +70,8 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   nodeStartupGracePeriodMs: 60_000,
   nodeEviction: { rate: 0.1, secondaryRate: 0.01, largeClusterSize: 50, unhealthyZoneShare: 0.55 },
   terminatedPodGcThreshold: 12_500,
+  legacyTokenCleanUpPeriodMs: 365 * 86_400_000,
+  forceDetachOnTimeout: true,
   horizontalPodAutoscaler: { syncPeriodMs: 15_000, tolerance: 0.1, downscaleStabilizationMs: 300_000, cpuInitializationPeriodMs: 300_000, initialReadinessDelayMs: 30_000 },
   maxEndpointsPerSlice: 100,
   resourceQuotaSyncPeriodMs: 300_000,
@@ -107,6 +113,8 @@ export const flags = {
   'large-cluster-size-threshold': { kind: 'number', default: 50, min: 0, help: 'Nodes that make a zone large.' },
   'unhealthy-zone-threshold': fraction('0.55', 'Share of a zone (three nodes at least) that makes too many.'),
   'terminated-pod-gc-threshold': { kind: 'number', default: 12_500, help: 'Terminated pods kept; 0 keeps all.' },
+  'legacy-service-account-token-clean-up-period': duration('8760h0m0s', 'How long tokens of before that nobody uses are kept.'),
+  'disable-force-detach-on-timeout': { kind: 'boolean', default: false, help: 'Leave volumes on a node that is not ready for as long as it says that they are in use.' },
   'horizontal-pod-autoscaler-sync-period': duration('15s', 'How often each HorizontalPodAutoscaler is looked at.'),
   'horizontal-pod-autoscaler-tolerance': fraction('0.1', 'Share of its target by which a metric may differ without effect.'),
   'horizontal-pod-autoscaler-downscale-stabilization': duration('5m0s', 'How long a higher recommendation holds scaling down back.'),
@@ -180,6 +188,8 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
       largeClusterSize: values['large-cluster-size-threshold'], unhealthyZoneShare: share('unhealthy-zone-threshold'),
     },
     terminatedPodGcThreshold: values['terminated-pod-gc-threshold'],
+    legacyTokenCleanUpPeriodMs: ms('legacy-service-account-token-clean-up-period'),
+    forceDetachOnTimeout: !values['disable-force-detach-on-timeout'],
     horizontalPodAutoscaler: {
       syncPeriodMs: ms('horizontal-pod-autoscaler-sync-period'), tolerance: share('horizontal-pod-autoscaler-tolerance'),
       downscaleStabilizationMs: ms('horizontal-pod-autoscaler-downscale-stabilization'),

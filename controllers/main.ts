@@ -29,7 +29,7 @@ export async function run(config: ControllersConfig, signal: AbortSignal, onRead
   const group = createTaskGroup(signal);
   const { serving } = config;
   /** undefined: the lease is another's, who is ready for all. */
-  let synced: boolean | undefined;
+  let synced: boolean | undefined = config.leaderElect ? undefined : false;
   try {
     if (serving) {
       const { serve } = await import('#machinery/serving/serve.ts');

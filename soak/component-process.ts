@@ -59,3 +59,6 @@ export async function isLeading(one: ComponentProcess): Promise<boolean> {
     return false;
   }
 }
+export async function isReady(one: ComponentProcess): Promise<boolean> {
+  return one.page('/readyz').then(() => true, () => false);
+}

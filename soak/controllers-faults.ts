@@ -9,7 +9,7 @@ import { pods } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import type { Pod } from '#machinery/api/object.ts';
 import { startCluster, type Cluster } from '../cluster/cluster.ts';
-import { isLeading, startComponent, type ComponentProcess } from './component-process.ts';
+import { isLeading, isReady, startComponent, type ComponentProcess } from './component-process.ts';
 import { createRandom, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import type { Soak, SoakRun } from './soak.ts';
 import { asSeenTwice, begin, change, hasBegun, metricsOf, outcome } from './workloads.ts';
@@ -115,7 +115,9 @@ function keepRunning({ folder, proxy, random, life, flags }: { folder: string; p
   };
   const tend = async (index: number): Promise<void> => {
     for (;;) {
-      await sleep(1500 + random() * 5000, stop.signal);
+      // Some are killed while they start; if all were, nothing would ever be done.
+      if (random() < 0.7) await within(async () => running[index] === undefined || isReady(running[index]), 20_000, stop.signal);
+      await sleep(500 + random() * 5000, stop.signal);
       const one = running[index];
       if (!isCalm && one && (!elect || (await isLeading(one)))) {
         await one.stop('SIGKILL');
