@@ -79,6 +79,10 @@ describe('StatefulSet: turns', () => {
     const { places, condemned } = arrange(set({ replicas: 2, ordinals: { start: 1 } }), [pod(4), pod(0), pod(2), pod(11)]);
     expect([places.map((place) => [place.ordinal, nameOf(place.pod)]), condemned.map(nameOf)]).to.deep.equal([[[1, undefined], [2, 'web-2']], ['web-11', 'web-4', 'web-0']]);
   });
+  it('looks at no more empty places than it would fill at once, however many replicas are asked for', () => {
+    const { places } = arrange(set({ replicas: 2 ** 31 - 1 }), [pod(0), pod(1), pod(1_000_000)]);
+    expect([places.length, places.at(-1)]).to.deep.equal([502, { ordinal: 501, pod: undefined }]);
+  });
   const scaleDown = (each: StatefulSet, pods: Pod[]): unknown => {
     const { remove, blocked } = toScaleDown(each, arrange(each, pods), now);
     return [remove.map(nameOf), blocked];

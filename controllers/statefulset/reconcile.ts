@@ -103,11 +103,18 @@ export function stepFor(set: StatefulSet, pod: Pod | undefined, now: number): St
   return 'keep';
 }
 
+/** What one pass looks at and creates at most: a number of replicas that is a slip must not cost all memory. */
+const mostEmpty = 500;
 export interface Places { places: { ordinal: number; pod: Pod | undefined }[]; condemned: Pod[] }
-/** The set's places with their pods, lowest first; and pods beyond, highest first. */
+/** The set's places with their pods, lowest first, and not beyond so many empty ones; and pods out of range, highest first. */
 export function arrange(set: StatefulSet, pods: readonly Pod[]): Places {
   const byOrdinal = new Map(pods.map((pod) => [ordinalOf(pod), pod]));
-  const places = Array.from({ length: replicasOf(set) }, (_, index) => ({ ordinal: startOf(set) + index, pod: byOrdinal.get(startOf(set) + index) }));
+  const places: Places['places'] = [];
+  for (let ordinal = startOf(set), empty = 0; inRange(set, ordinal) && empty < mostEmpty; ordinal += 1) {
+    const pod = byOrdinal.get(ordinal);
+    places.push({ ordinal, pod });
+    if (!pod) empty += 1;
+  }
   const condemned = pods.filter((pod) => ordinalOf(pod) >= 0 && !inRange(set, ordinalOf(pod))).sort((a, b) => ordinalOf(b) - ordinalOf(a));
   return { places, condemned };
 }
