@@ -46,8 +46,10 @@ function listLibraryCost(overload: string, args: readonly Value[], result: Value
   switch (overload) {
     case 'list_slice': case 'lists_range': case 'list_reverse': return sizeOf(result) + 1 + listCost;
     case 'list_flatten': return sizeOf(args[0]) + 1 + listCost;
-    case 'list_flatten_int': return Math.max(0, Math.trunc(sizeOf(args[0]) * Number(args[1]))) + 1 + listCost;
+    case 'list_flatten_int': return Math.trunc(sizeOf(args[0]) * Number(args[1])) + 1 + listCost;
     case 'list_distinct': return selfCompareCost(args[0]!);
+    case 'list_sets_contains_list': case 'list_sets_intersects_list': return 1 + sizeOf(args[0]) * sizeOf(args[1]);
+    case 'list_sets_equivalent_list': return 1 + sizeOf(args[0]) * sizeOf(args[1]) * 2;
     default:
       if (/^list_.*_sort$/.test(overload)) return selfCompareCost(args[0]!);
       return overload.endsWith('_sortByAssociatedKeys') ? selfCompareCost(args[1]!) : undefined;

@@ -3,13 +3,13 @@
 
 import { overloadsOf } from './_declarations.ts';
 import { children, qualifiedName } from './ast.ts';
-import type { Call, Comprehension, Expr, List, MapLiteral, Select, Struct } from './ast.ts';
+import type { Call, Comprehension, Expr, Field, List, MapLiteral, Select, Struct } from './ast.ts';
 import type { CelEnvironment } from './cel.ts';
 import { isReservedField } from './escape.ts';
 import type { Reporter } from './_report.ts';
 import {
   assign, bool, dyn, errorType, formatType, int, isDyn, isDynOrError, isSameType, listOf, mapOf, mostGeneral, optionalOf, parameters,
-  substitute,
+  substitute, typeName,
 } from './types.ts';
 import type { Bindings, Type } from './types.ts';
 
@@ -279,7 +279,7 @@ class Checker {
     for (const field of expr.fields) {
       this.check(field.value);
       const wanted = of?.kind === 'object' ? of.fields(field.name) : undefined;
-      if (wanted === undefined && of?.kind === 'object') this.#reporter.add(field.at, `undefined field '${field.name}'`);
+      if (wanted === undefined && of !== undefined) this.#reporter.add(field.at, missingField(of, field));
       const given = field.optional ? this.#unwrap(field.value) : field.value.type!;
       if (!this.#assign(wanted ?? errorType, given)) {
         this.#reporter.add(field.at,
@@ -351,6 +351,13 @@ class Checker {
   }
 
   #free(): Type { return param(`_var${this.#freeCount++}`); }
+}
+
+/** Of a patch upstream finds every field, some without a type. */
+function missingField(type: Type, field: Field): string {
+  if (type.kind !== 'object') return `unexpected failed resolution of '${typeName(type)}'`;
+  if (type.name !== 'JSONPatch') return `undefined field '${field.name}'`;
+  return `expected type of field '${field.name}' is '' but provided type is '${formatType(field.value.type!)}'`;
 }
 
 function paramNames(types: readonly Type[], into = new Set<string>()): Set<string> {

@@ -190,10 +190,16 @@ class Estimator {
     // This library asks for sizes in its own way: what is computed, what is declared, or anything.
     const allocating = (factor: number, size: Range): CallEstimate => ({ cost: add(add(scale(size, factor), fixed(1)), fixed(listCost)), size });
     const quadratic = (of: Sized, factor: number) => allocating(factor, multiply(this.#declaredSize(of), this.#declaredSize(of)));
+    const product = (factor: number): CallEstimate =>
+      ({ cost: add(scale(multiply(this.#declaredSize(args[0]!), this.#declaredSize(args[1]!)), factor), fixed(1)) });
     switch (overload) {
+      case 'list_sets_contains_list': case 'list_sets_intersects_list': return product(1);
+      case 'list_sets_equivalent_list': return product(2);
       case 'list_slice': {
         const size = this.#declaredSize(target!);
-        return allocating(1, fixed(Math.max(0, constantInt(args[1]!, size.max) - constantInt(args[0]!, 0))));
+        const length = constantInt(args[1]!, size.max) - constantInt(args[0]!, 0);
+        // What would be negative is upstream's largest number.
+        return allocating(1, fixed(length < 0 ? cap(most + length) : length));
       }
       case 'lists_range': return allocating(1, fixed(constantInt(args[0]!, most)));
       case 'list_reverse': return allocating(1, this.#declaredSize(target!));

@@ -227,6 +227,7 @@ class Parser {
         this.#next();
         this.#next();
         this.#report(name, `mismatched input ${quote(name)} expecting {IDENTIFIER, ESC_IDENTIFIER}`);
+        this.#reporter.add(name.at, 'unsupported ident kind');
       } else if (['true', 'false', 'null'].includes(name.text) && this.#between(dot, name) === `.${name.text}`) {
         this.#report(name, `mismatched input '${name.text}' expecting IDENTIFIER`);
       } else {

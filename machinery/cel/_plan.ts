@@ -291,7 +291,7 @@ class Planner {
           }
           value = value.value;
         }
-        if (!map.set(key, value)) return new Failure(`unsupported key type: ${typeNameOf(key)}`);
+        map.set(key, value);
       }
       return map;
     };
@@ -498,13 +498,12 @@ function presence(value: Value, state: State, chain: Chain): Value {
 }
 
 function keySelection(key: Value, kind: boolean | 'test', type: Type | undefined): Selection {
-  const invalid = isKey(key) ? undefined : new Failure(`invalid qualifier type: ${goType(key)}`);
+  if (!isKey(key)) throw new PlanError(`invalid qualifier type: ${goType(key)}`);
   // Fields of a constructed object that were not given are null.
   const ofObject = type?.kind === 'object';
   return {
     optional: kind === true,
     apply(state, object, ask) {
-      if (invalid !== undefined) return invalid;
       const mode = kind === 'test' ? 'presence' : ask;
       const value = qualify(object, key, mode, ofObject);
       if (mode !== 'optional' || (value !== absent && !(value instanceof Failure))) spend(state, 1);

@@ -2,12 +2,13 @@
 
 import { compile } from './compile.ts';
 import { CelError } from './cel.ts';
-import type { CelEnvironment, CelType } from './cel.ts';
+import type { CelType } from './cel.ts';
 import { createAuthorizer } from './functions/authorizer.ts';
 import { QuantityValue } from './functions/quantity.ts';
-import { escapeField, unescapeField } from './escape.ts';
+import { escapeField } from './escape.ts';
+import { mutationTypes } from './mutation.ts';
 import {
-  CelList, CelMap, displayValue, Duration, formatDouble, fromJson, ObjectValue, Opaque, Optional, Timestamp, TypeValue, typeNameOf, Uint,
+  CelList, CelMap, displayValue, Duration, formatDouble, fromJson, ObjectValue, Opaque, Optional, Timestamp, toJson, TypeValue, typeNameOf, Uint,
 } from './values.ts';
 import type { Value } from './values.ts';
 import { formatDuration, formatTimestamp } from './time.ts';
@@ -48,6 +49,9 @@ interface Schema {
   readonly maxLength?: number;
   readonly maxProperties?: number;
   readonly enum?: readonly unknown[];
+  readonly required?: readonly string[];
+  readonly default?: unknown;
+  readonly 'x-kubernetes-embedded-resource'?: boolean;
   readonly 'x-kubernetes-int-or-string'?: boolean;
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
@@ -56,13 +60,14 @@ interface Schema {
 
 export function runCase(test: Case): Outcome {
   const variables = (test.vars ?? []).map(variable => ({ name: variable.name, type: typeOf(variable) }));
-  const compilation = compile(test.expr, test.mutation === true ? { variables, constructible } : { variables });
+  const compilation = compile(test.expr, test.mutation === true ? { variables, constructible: mutationTypes } : { variables });
   if (compilation.program === undefined) {
     if (compilation.issues[0]?.stage === 'program') return { program: compilation.issues[0].text };
     return { text: compilation.issues.map(issue => issue.text).join('\n') };
   }
   const { program } = compilation;
-  const { min, max } = program.estimate();
+  const sizes = new Map((test.vars ?? []).flatMap(variable => variable.schema === undefined ? [] : [[variable.name, sizeOfSchema(variable.schema, variable.type === 'root')] as const]));
+  const { min, max } = program.estimate(path => sizeAt(sizes.get(path[0]!), path.slice(1)));
   const outcome = { type: showType(program.type), min: showCost(min), max: showCost(max) };
   const budget = { remaining: 10_000_000 };
   const values: Record<string, unknown> = {};
@@ -72,7 +77,7 @@ export function runCase(test: Case): Outcome {
       reason: [check.user.name, check.verb, check.group, check.resource, check.subresource, check.namespace, check.name, check.path ?? '', check.path === undefined].join('|'),
       ...(check.verb === 'fail' ? { error: 'boom' } : {}),
     }));
-    else if ('value' in variable) values[variable.name] = variable.type === 'optional' ? new Optional(fromJson(variable.value, typeOf({ ...variable, type: '' }))) : variable.value;
+    else if ('value' in variable) values[variable.name] = variable.type === 'optional' ? new Optional(fromJson(variable.value, typeOf({ ...variable, type: 'root' }))) : variable.value;
   }
   try {
     const value = program.evaluate(values, budget);
@@ -83,16 +88,9 @@ export function runCase(test: Case): Outcome {
   }
 }
 
-const constructible: NonNullable<CelEnvironment['constructible']> = name => {
-  if (name === 'JSONPatch') {
-    return { kind: 'object', name, fields: field => field === 'value' ? { kind: 'dyn' } : ['op', 'path', 'from'].includes(field) ? { kind: 'string' } : undefined };
-  }
-  return name === 'Object' || name.startsWith('Object.') ? { kind: 'object', name, fields: () => ({ kind: 'dyn' }) } : undefined;
-};
-
 function typeOf(variable: CaseVariable): CelType {
   if (variable.schema !== undefined) {
-    const type = schemaType(variable.schema, `type_${variable.name}`);
+    const type = schemaType(variable.schema, `type_${variable.name}`, variable.type === 'root');
     return variable.type === 'optional' ? { kind: 'optional', of: type } : type;
   }
   return readType(variable.type ?? 'dyn');
@@ -108,7 +106,7 @@ function readType(text: string): CelType {
   return { kind: 'map', key: readType(inner[2]!.slice(0, comma)), value: readType(inner[2]!.slice(comma + 1)) };
 }
 
-function schemaType(schema: Schema, name: string): CelType {
+function schemaType(schema: Schema, name: string, root = schema['x-kubernetes-embedded-resource'] === true): CelType {
   if (schema['x-kubernetes-int-or-string'] === true) return { kind: 'dyn' };
   switch (schema.type) {
     case 'array': return {
@@ -120,9 +118,11 @@ function schemaType(schema: Schema, name: string): CelType {
       if (schema.additionalProperties !== undefined) {
         return { kind: 'map', key: { kind: 'string' }, value: schemaType(schema.additionalProperties, `${name}.@elem`) };
       }
-      const fields = new Map(Object.entries(schema.properties ?? {}).map(([field, inner]) => {
+      const fields = new Map(Object.entries(root ? { ...resourceProperties, ...schema.properties } : schema.properties ?? {}).flatMap(([field, inner]) => {
         const escaped = escapeField(field) ?? field;
-        return [escaped, schemaType(inner, `${name}.${escaped}`)];
+        const type = schemaType(inner, `${name}.${escaped}`);
+        // Rules cannot see what has no type.
+        return isVisible(inner) ? [[escaped, type] as const] : [];
       }));
       return { kind: 'object', name, fields: field => fields.get(field) };
     }
@@ -137,6 +137,73 @@ function schemaType(schema: Schema, name: string): CelType {
     case 'boolean': return { kind: 'bool' };
     default: return { kind: 'dyn' };
   }
+}
+
+/** How large a value of a schema may be, as upstream reckons from what a request may hold. */
+interface Size {
+  readonly minBytes: number;
+  readonly max: number;
+  readonly element?: Size | undefined;
+  readonly key?: Size | undefined;
+  readonly fields?: ReadonlyMap<string, Size>;
+}
+
+const maxBytes = 3 * 1024 * 1024 - 2;
+
+function sizeOfSchema(schema: Schema, root = schema['x-kubernetes-embedded-resource'] === true): Size | undefined {
+  const length = schema.maxLength;
+  if (schema['x-kubernetes-int-or-string'] === true) return { minBytes: 1, max: length === undefined ? maxBytes : length * 4 };
+  switch (schema.type) {
+    case 'array': {
+      const element = sizeOfSchema(schema.items!);
+      return element && { minBytes: 2, max: schema.maxItems ?? Math.floor(maxBytes / (element.minBytes + 1)), element };
+    }
+    case 'object': return sizeOfObject(schema, root);
+    case 'string': switch (schema.format) {
+      case 'byte': return { minBytes: 2, max: length ?? maxBytes };
+      case 'duration': return { minBytes: 3, max: 32 };
+      case 'date': return { minBytes: 12, max: 12 };
+      case 'date-time': return { minBytes: 21, max: 32 };
+      default: return { minBytes: 2, max: length !== undefined ? length * 4 : schema.enum === undefined ? maxBytes : Math.max(...schema.enum.map(value => String(value).length)) };
+    }
+    case 'boolean': return { minBytes: 4, max: 0 };
+    case 'number': case 'integer': return { minBytes: 1, max: 0 };
+    default: return undefined;
+  }
+}
+
+function sizeOfObject(schema: Schema, root: boolean): Size | undefined {
+  if (schema.additionalProperties !== undefined) {
+    const element = sizeOfSchema(schema.additionalProperties);
+    return element && { minBytes: 2, max: schema.maxProperties ?? Math.floor(maxBytes / (element.minBytes + 6)), element, key: { minBytes: 2, max: 0 } };
+  }
+  const fields = new Map<string, Size>();
+  let minBytes = 2;
+  for (const [name, property] of Object.entries(root ? { ...resourceProperties, ...schema.properties } : schema.properties ?? {})) {
+    const size = sizeOfSchema(property);
+    if (size === undefined) continue;
+    const escaped = escapeField(name);
+    if (escaped !== undefined) fields.set(escaped, size);
+    if (schema.required?.includes(name) === true && property.default === undefined) minBytes += name.length + size.minBytes + 4;
+  }
+  return { minBytes, max: 0, fields };
+}
+
+const resourceProperties: Readonly<Record<string, Schema>> = {
+  kind: { type: 'string' }, apiVersion: { type: 'string' },
+  metadata: { type: 'object', properties: { name: { type: 'string' }, generateName: { type: 'string' } } },
+};
+
+function sizeAt(size: Size | undefined, path: readonly string[]): { min: number; max: number } | undefined {
+  const [first, ...rest] = path;
+  if (size === undefined || first === undefined) return size && { min: 0, max: size.max };
+  return sizeAt(first === '@items' || first === '@values' ? size.element : first === '@keys' ? size.key : size.fields?.get(first), rest);
+}
+
+function isVisible(schema: Schema): boolean {
+  if (schema['x-kubernetes-int-or-string'] === true) return true;
+  const inside = schema.type === 'array' ? schema.items : schema.type === 'object' ? schema.additionalProperties : undefined;
+  return schema.type !== undefined && (inside === undefined || isVisible(inside));
 }
 
 function showCost(cost: number): string {
@@ -178,7 +245,7 @@ function show(value: Value): unknown {
 }
 
 function showObject(value: ObjectValue): unknown {
-  if (value.typeName !== 'JSONPatch') return { object: value.typeName, value: Object.fromEntries([...value.fields].map(([name, field]) => [unescapeField(name) ?? name, show(field)])) };
+  if (value.typeName !== 'JSONPatch') return { object: value.typeName, value: toJson(value) };
   const field = (name: string) => value.fields.get(name) ?? '';
   return { jsonpatch: [field('op'), field('path'), field('from'), value.fields.has('value') ? show(value.fields.get('value')!) : { nil: true }] };
 }

@@ -1,6 +1,7 @@
 // Equality, order and arithmetic of values. Numbers of different types are equal and ordered by what they are worth; everything else
 // only among its own.
 
+import { isDeepStrictEqual } from 'node:util';
 import { isTimestampInRange, maxDuration } from './time.ts';
 import {
   CelList, CelMap, Duration, Failure, GrowingList, JsonList, JsonMap, noSuchOverload, ObjectValue, Opaque, Optional, Timestamp, TypeValue, Uint, ValueList,
@@ -59,7 +60,8 @@ export function equal(a: Value, b: Value): boolean | Failure {
     if (!(b instanceof ObjectValue) || a.typeName !== b.typeName || a.fields.size !== b.fields.size) return false;
     return [...a.fields].every(([name, value]) => b.fields.has(name) && equal(value, b.fields.get(name)!) === true);
   }
-  return a instanceof Opaque && a.equals(b);
+  // Values of libraries compare with their own kind only.
+  return a instanceof Opaque && b instanceof Opaque && a.typeName === b.typeName ? a.equals(b) : noSuchOverload;
 }
 
 function equalLists(a: CelList, b: Value): boolean | Failure {
@@ -118,6 +120,7 @@ function equalMaps(a: CelMap, b: Value): boolean | Failure {
   const typed = a instanceof JsonMap && a.type !== undefined;
   if (!(b instanceof CelMap)) return typed ? noSuchOverload : false;
   if (a.size !== b.size) return false;
+  if (a instanceof JsonMap && a.type?.kind === 'object' && !equalUndeclared(a, b)) return b instanceof JsonMap ? false : noSuchOverload;
   for (const key of a.keys()) {
     const own = a.find(key);
     const other = b.find(key);
@@ -127,6 +130,14 @@ function equalMaps(a: CelMap, b: Value): boolean | Failure {
     if (result === false || (result !== true && typed)) return result;
   }
   return true;
+}
+
+/** What no schema describes is compared as JSON. */
+function equalUndeclared(a: JsonMap, b: CelMap): boolean {
+  return Object.keys(a.json).every(name => {
+    if (a.declares(name)) return true;
+    return b instanceof JsonMap && (!Object.hasOwn(b.json, name) || isDeepStrictEqual(a.json[name], b.json[name]));
+  });
 }
 
 /** -1, 0, 1, or why there is no order. */
@@ -155,14 +166,13 @@ export function compareStrings(a: string, b: string): number {
 
 const intOverflow = new Failure('integer overflow');
 const uintOverflow = new Failure('unsigned integer overflow');
-const durationOverflow = new Failure('duration overflow');
 const timestampOverflow = new Failure('timestamp overflow');
 
 function intOrFailure(value: bigint): Value { return isInt64(value) ? value : intOverflow; }
 function uintOrFailure(value: bigint): Value { return isUint64(value) ? new Uint(value) : uintOverflow; }
 
 export function durationOrFailure(nanos: bigint): Value {
-  return nanos > maxDuration || nanos < -maxDuration - 1n ? durationOverflow : new Duration(nanos);
+  return nanos > maxDuration || nanos < -maxDuration - 1n ? intOverflow : new Duration(nanos);
 }
 
 export function timestampOrFailure(nanos: bigint, offsetMinutes = 0): Value {

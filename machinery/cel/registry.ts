@@ -33,13 +33,17 @@ const implementations: Implementations = {
 const singletons = new Set(['!_', '-_', '_+_', '_-_', '_*_', '_/_', '_%_', '_<_', '_<=_', '_>_', '_>=_', '@in', 'size', 'type', 'dyn', 'matches',
   'sort', '@sortByAssociatedKeys', 'contains', 'startsWith', 'endsWith', '@not_strictly_false']);
 
+/** Their overloads differ in the number of arguments only. */
+const unguarded = new Set(['flatten']);
+
 /** `overload` is empty when only the arguments decide which it is. */
 export function lookUpFunction(name: string, overload: string, member: boolean): { call: Implementation; nonStrict: boolean } {
   if (singletons.has(name)) return { call: implementationOf(name), nonStrict: name === '@not_strictly_false' };
   const overloads = overloadsOf(name)!.filter(each => overload === '' ? each.member === member : each.id === overload);
   const [only] = overloads;
+  const guarded = !unguarded.has(name);
   const call: Implementation = args => {
-    const match = overloads.length === 1 ? (accepts(only!, args) ? only : undefined) : overloads.find(each => accepts(each, args));
+    const match = overloads.length === 1 ? (accepts(only!, args, guarded) ? only : undefined) : overloads.find(each => accepts(each, args, guarded));
     if (match !== undefined) return implementationOf(match.id)(args);
     return args.length === 0 ? noSuchOverload : new Failure(`no such overload: ${name}(${args.map(typeNameOf).join(', ')})`);
   };
@@ -57,8 +61,9 @@ export function hasImplementation(name: string, id: string): boolean {
   return Object.hasOwn(implementations, singletons.has(name) ? name : id);
 }
 
-function accepts(overload: Overload, args: readonly Value[]): boolean {
-  return overload.args.length === args.length && overload.args.every((type, i) => isOfType(args[i]!, type));
+function accepts(overload: Overload, args: readonly Value[], guarded: boolean): boolean {
+  if (overload.args.length !== args.length) return false;
+  return !guarded || overload.args.every((type, i) => isOfType(args[i]!, type));
 }
 
 /** Lists and maps are judged by their first element. */

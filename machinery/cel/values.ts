@@ -54,7 +54,8 @@ export class TypeValue {
 /** A value only functions make and read. */
 export abstract class Opaque {
   abstract readonly typeName: string;
-  abstract equals(other: Value): boolean;
+  /** The other one has the same typeName. */
+  abstract equals(other: Value): boolean | Failure;
 }
 
 export abstract class CelList implements Iterable<Value> {
@@ -102,39 +103,29 @@ export abstract class CelMap {
 }
 
 export class ValueMap extends CelMap {
-  readonly #entries = new Map<string, readonly [Value, Value]>();
+  readonly #entries = new Map<unknown, readonly [Value, Value]>();
   get size(): number { return this.#entries.size; }
   find(key: Value): Value | undefined {
-    const name = keyName(key);
-    return name === undefined ? undefined : this.#entries.get(name)?.[1];
+    return this.#entries.get(keyName(key))?.[1];
   }
   * keys(): Iterable<Value> {
     for (const [key] of this.#entries.values()) yield key;
   }
-  /** False when the value cannot be a key. */
-  set(key: Value, value: Value): boolean {
-    const name = keyName(key);
-    if (name === undefined) return false;
-    this.#entries.set(name, [key, value]);
-    return true;
-  }
-  delete(key: Value): void {
-    const name = keyName(key);
-    if (name !== undefined) this.#entries.delete(name);
-  }
+  set(key: Value, value: Value): void { this.#entries.set(keyName(key), [key, value]); }
+  delete(key: Value): void { this.#entries.delete(keyName(key)); }
 }
 
 /** A map being built by a comprehension. */
 export class GrowingMap extends ValueMap {}
 
-/** Numbers that are equal are one key, whatever their types. */
-function keyName(key: Value): string | undefined {
+/** Numbers that are equal are one key, whatever their types. What is no plain value is only equal to itself. */
+function keyName(key: Value): unknown {
   switch (typeof key) {
     case 'string': return `s${key}`;
     case 'boolean': return `b${key}`;
     case 'bigint': return `n${key}`;
     case 'number': return Number.isInteger(key) ? `n${BigInt(key)}` : `d${key}`;
-    default: return key instanceof Uint ? `n${key.value}` : undefined;
+    default: return key instanceof Uint ? `n${key.value}` : key;
   }
 }
 
@@ -147,6 +138,8 @@ export class JsonMap extends CelMap {
     this.type = type;
   }
   get size(): number { return Object.keys(this.json).length; }
+  /** Whether expressions can see this member of the JSON. */
+  declares(name: string): boolean { return this.type?.kind !== 'object' || fieldType(this.type, name) !== undefined; }
   find(key: Value): Value | undefined {
     if (typeof key !== 'string') return this.type === undefined ? undefined : noSuchOverload;
     if (this.type?.kind !== 'object') {
@@ -161,7 +154,7 @@ export class JsonMap extends CelMap {
   * keys(): Iterable<Value> {
     for (const name of Object.keys(this.json)) {
       if (this.type?.kind !== 'object') yield name;
-      else if (fieldType(this.type, name) !== undefined) yield escapeField(name) ?? name;
+      else if (this.declares(name)) yield escapeField(name) ?? name;
     }
   }
 }
@@ -231,13 +224,18 @@ function numberOf(json: number, type: Type): Value {
     case 'double': return json;
     case 'uint': return Number.isInteger(json) && json >= 0 ? new Uint(BigInt(json)) : badData(type, 'float64');
     case 'optional': return new Optional(numberOf(json, type.of));
-    case 'int': return Number.isInteger(json) ? BigInt(json) : badData(type, 'float64');
+    case 'int': return isInt(json) ? toInt(json) : badData(type, 'float64');
     default:
       if (!isOpen(type)) return badData(type, Number.isInteger(json) ? 'int64' : 'float64');
       // Beyond 64 bits JSON's numbers are doubles even when nothing follows the point.
-      return Number.isInteger(json) && json >= -(2 ** 63) && json < 2 ** 63 ? BigInt(json) : json;
+      return isInt(json) ? toInt(json) : json;
   }
 }
+
+function isInt(json: number): boolean { return Number.isInteger(json) && json >= -(2 ** 63) && json <= 2 ** 63; }
+
+/** The largest int is what JSON.parse() rounds up to the first number that is none. */
+function toInt(json: number): bigint { return json === 2 ** 63 ? 2n ** 63n - 1n : BigInt(json); }
 
 function badData(type: Type, got: string): Failure {
   switch (type.kind) {
@@ -283,7 +281,7 @@ export function toJson(value: unknown): unknown {
       return [key, toJson(value.find(key))];
     }));
   }
-  if (value instanceof ObjectValue) return Object.fromEntries([...value.fields].map(([name, field]) => [unescapeField(name) ?? name, toJson(field)]));
+  if (value instanceof ObjectValue) return Object.fromEntries([...value.fields].map(([name, field]) => [name, toJson(field)]));
   if (value instanceof Uint) return Number(value.value);
   if (value instanceof Timestamp) return formatTimestamp(value);
   if (value instanceof Duration) return formatDuration(value.nanos);

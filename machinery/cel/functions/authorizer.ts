@@ -4,7 +4,7 @@ import { dns1123LabelErrors, dns1123SubdomainErrors } from '#machinery/api/names
 import { CelError } from '../cel.ts';
 import type { CelBudget, CelProgram } from '../cel.ts';
 import type { Implementation, Implementations } from '../registry.ts';
-import { Failure, Opaque } from '../values.ts';
+import { Failure, noSuchOverload, Opaque } from '../values.ts';
 import type { Value } from '../values.ts';
 
 export interface CelUser {
@@ -83,7 +83,7 @@ export async function evaluateAwaiting(program: CelProgram, variables: Readonly<
 }
 
 abstract class Receiver extends Opaque {
-  equals(other: Value): boolean { return other === this; }
+  equals(): Failure { return noSuchOverload; }
 }
 
 export class Authorizer extends Receiver {

@@ -55,10 +55,10 @@ const formats = new Map([
   ['dns1035LabelPrefix', new NamedFormat('DNS1035LabelPrefix', prefix(dns1035LabelErrors), 30)],
   ['labelValue', new NamedFormat('LabelValue', labelValueErrors, 40)],
   ['uri', new NamedFormat('URI', uriErrors, 1103)],
-  ['uuid', new NamedFormat('uuid', check('does not match the UUID format', text => uuid.test(text)), 83)],
+  ['uuid', new NamedFormat('uuid', check('does not match the UUID format', text => uuid.test(text)), 70)],
   ['byte', new NamedFormat('byte', check('invalid base64', text => base64.test(text)), 84)],
-  ['date', new NamedFormat('date', check('invalid date', text => parseDate(text) !== undefined), 121)],
-  ['datetime', new NamedFormat('datetime', check('invalid datetime', text => parseTimestamp(text.toUpperCase()) !== undefined), 121)],
+  ['date', new NamedFormat('date', check('invalid date', text => parseDate(text) !== undefined), 71)],
+  ['datetime', new NamedFormat('datetime', check('invalid datetime', text => parseTimestamp(text.toUpperCase()) !== undefined), 71)],
 ]);
 
 export const formatFunctions: Implementations = {

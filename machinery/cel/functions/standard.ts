@@ -1,7 +1,7 @@
 // Operators, conversions, optionals and what else the language itself defines.
 
 import {
-  add, compare, divide, durationOrFailure, isIn, isInt64, isUint64, modulo, multiply, negate, subtract, timestampOrFailure,
+  add, compare, divide, isIn, isInt64, isUint64, modulo, multiply, negate, subtract, timestampOrFailure,
 } from '../operations.ts';
 import { formatDuration, formatTimestamp, parseDuration, parseTimestamp, floorDivide } from '../time.ts';
 import type { Implementation, Implementations } from '../registry.ts';
@@ -102,7 +102,7 @@ function insert(map: Value, entries: readonly (readonly [Value, Value])[]): Valu
   if (target !== map) for (const key of (map as CelMap).keys()) target.set(key, (map as CelMap).find(key)!);
   for (const [key, value] of entries) {
     if (target.find(key) !== undefined) return new Failure(`insert failed: key ${String(key instanceof Uint ? key.value : key)} already exists`);
-    if (!target.set(key, value)) return new Failure(`unsupported key type: ${typeNameOf(key)}`);
+    target.set(key, value);
   }
   return target;
 }
@@ -146,7 +146,8 @@ export const standardFunctions: Implementations = {
   string_to_double: conversion('double', parseDouble),
   uint64_to_double: ([value]) => Number((value as Uint).value),
   duration_to_duration: identity,
-  int64_to_duration: ([value]) => durationOrFailure(value as bigint),
+  // Declared and never implemented upstream.
+  int64_to_duration: conversion('google.protobuf.Duration', () => undefined),
   string_to_duration: conversion('google.protobuf.Duration', text => parseDuration(text as string)),
   int64_to_int64: identity,
   double_to_int64: ([value]) => doubleToInt(value!),
