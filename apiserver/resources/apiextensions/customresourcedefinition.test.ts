@@ -1,5 +1,5 @@
-// What upstream says of definitions, good and bad: testdata/definitions.json changes a small one, a thing at a time. Errors there are
-// sorted, since upstream walks maps in any order, and cut at 200 characters.
+// What upstream says of definitions, good and bad: testdata/definitions.json changes a small one, a thing at a time, and
+// testdata/definition-expressions.json its rules. Errors there are sorted, since upstream walks maps in any order, and cut at 200 characters.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import type { KubeObject } from '#machinery/api/object.ts';
@@ -39,21 +39,23 @@ function write(one: Case): Outcome {
   return update(id, old, (object) => Object.assign(object, { spec: now['spec'], status: now['status'] ?? object['status'], metadata: { ...now.metadata, ...old.metadata, annotations: now.metadata?.annotations ?? {} } }),
     one.on.split('/')[1] ?? '');
 }
-const cut = (error: string): string => (error.length > 200 ? `${error.slice(0, 199)}…` : error);
 
 describe('CustomResourceDefinition', () => {
   before(() => rowOf(id).strategy.load?.({}));
   // Read as text: the compiler would look for one type of hundreds of schemas.
-  const cases = JSON.parse(readFileSync(new URL('../testdata/definitions.json', import.meta.url), 'utf8')) as Case[];
-  for (const about of new Set(cases.map((one) => one.about))) {
-    const rows = cases.filter((one) => one.about === about);
-    it(`${about}: ${rows.length} cases`, () => {
-      for (const one of rows) {
-        const { object, errors } = write(one);
-        expect([...new Set(errors)].toSorted().map(cut), JSON.stringify(one)).to.deep.equal(one.errors);
-        if (one.on === 'create' && errors.length === 0) expect(rowOf(id).strategy.warnings?.(object, undefined)).to.deep.equal(one.warnings ?? []);
-      }
-    });
+  const read = (name: string): Case[] => JSON.parse(readFileSync(new URL(`../testdata/${name}.json`, import.meta.url), 'utf8')) as Case[];
+  const check = (one: Case, cut: number): void => {
+    const { object, errors } = write(one);
+    const shown = [...new Set(errors)].toSorted().map((error) => (error.length > cut ? `${error.slice(0, cut - 1)}…` : error));
+    expect(shown, JSON.stringify(one)).to.deep.equal(one.errors);
+    if (one.on === 'create' && errors.length === 0) expect(rowOf(id).strategy.warnings?.(object, undefined)).to.deep.equal(one.warnings ?? []);
+  };
+  for (const [about, rows] of Object.entries(Object.groupBy(read('definitions'), (one) => one.about))) {
+    it(`${about}: ${rows?.length} cases`, () => rows?.forEach((one) => check(one, 200)));
+  }
+  // Texts there are cut at 320 characters: they quote the expressions.
+  for (const [about, rows] of Object.entries(Object.groupBy(read('definition-expressions'), (one) => one.about))) {
+    it(`${about}: ${rows?.length} expressions`, () => rows?.forEach((one) => check(one, 320)));
   }
 
   it('gets names, a strategy of conversion and its stored version by default', () => {

@@ -188,7 +188,7 @@ function violation({ reason }: ValidationRule, path: string, value: unknown, det
   switch (reason) {
     case 'FieldValueForbidden': return forbiddenField(path, detail);
     case 'FieldValueRequired': return required(path, detail);
-    case 'FieldValueDuplicate': return { ...duplicate(path, value), detail, ...(value === undefined ? { omitValue: true } : {}) };
+    case 'FieldValueDuplicate': return { ...duplicate(path, value), ...(value === undefined ? { omitValue: true } : {}) };
     default: return value === undefined ? invalidWhole(path, detail) : invalidField(path, value, detail);
   }
 }
