@@ -83,10 +83,7 @@ export class ObjectStore {
     const { metadata } = object;
     wipeSystemFields(metadata);
     matchNamespace(row.namespaced ? request.namespace : '', metadata);
-    if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '' && metadata.resourceVersion !== '0') {
-      throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created');
-    }
-    delete metadata.resourceVersion;
+    if (metadata.resourceVersion === '' || metadata.resourceVersion === '0') delete metadata.resourceVersion;
     warnOf(dedupeOwners(metadata), request.context);
     track(request, undefined, object);
     const managers = metadata.managedFields;
@@ -136,6 +133,8 @@ export class ObjectStore {
       this.#refuse(name, invalidAll('metadata.name', name, pathSegmentErrors(name)));
       for (const text of strategy.warnings?.(object, undefined) ?? []) warnOf(text, request.context);
       await this.#validate('CREATE', request, writing, metadata.name ?? '', object, undefined);
+      // As late as upstream's store looks at it: admission refuses first.
+      if (metadata.resourceVersion) throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created');
       const key = this.#key(request.namespace, metadata.name ?? '');
       if (request.dryRun) {
         const { value } = await this.#deps.storage.get(key);
@@ -223,7 +222,8 @@ export class ObjectStore {
       else if (request.subresource === 'status') errors.push(...(strategy.status?.validateUpdate?.(object, old, writing) ?? []));
       else errors.push(...(strategy.subresources?.[request.subresource]?.validateUpdate?.(object, old, writing) ?? []));
       this.#refuse(request.name, errors);
-      if (main) for (const text of strategy.warnings?.(object, old) ?? []) warnOf(text, request.context);
+      const warnings = main ? strategy.warnings?.(object, old) : request.subresource === 'status' ? strategy.status?.warnings?.(object, old) : undefined;
+      for (const text of warnings ?? []) warnOf(text, request.context);
       if (!request.admitted) await this.#validate('UPDATE', request, writing, request.name, object, old);
 
       const key = this.#key(request.namespace, request.name);

@@ -50,6 +50,10 @@ describe('admission policies', function () {
       const name = await policy('validating', { validations: [{ expression: ' has(object.data) ' }] });
       expect(message(await create())).to.match(new RegExp(`^422 configmaps "m\\d+" is forbidden: ValidatingAdmissionPolicy '${name}' with binding '${name}-b' denied request: failed expression: has\\(object\\.data\\)$`));
     });
+    it('refuse before the store finds fault with the rest', async () => {
+      await policy('validating', { validations: [{ expression: 'false', message: 'first' }] });
+      expect(message(await create({ metadata: { resourceVersion: '5' } }))).to.match(/denied request: first$/);
+    });
     it('make their messages themselves, unless that fails or gives lines', async () => {
       await policy('validating', { validations: [{ expression: 'has(object.data)', message: 'plain', messageExpression: "object.metadata.name == 'lines' ? 'a\\nb' : object.metadata.name == 'fails' ? string(object.nothing) : 'made for ' + string(object.metadata.name)" }] });
       expect(message(await create({ metadata: { name: 'me' } }))).to.match(/denied request: made for me$/);
