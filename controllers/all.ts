@@ -75,6 +75,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,
+  'device-taint-eviction-controller': later(async () => (await import('./device-taint-eviction/controller.ts')).createDeviceTaintEvictionController),
   'ttl-after-finished-controller': createTtlAfterFinishedController,
   'persistentvolumeclaim-protection-controller': createPvcProtectionController,
   'persistentvolume-protection-controller': createPvProtectionController,
