@@ -4,7 +4,7 @@ import type { ClientConfig } from '#machinery/client/types.ts';
 import { durationMs, UsageError, parseFlags, type FlagTable, type FlagValues } from '#machinery/base/flags.ts';
 import { servingFlags, servingOf, type ServingConfig } from '#machinery/serving/flags.ts';
 import { leaseProblems } from '#machinery/client/lease.ts';
-import { readConfiguration, type FileConfig } from './config-file.ts';
+import type { FileConfig } from './config-file.ts';
 import { defaultProfile } from './profile.ts';
 
 export interface SchedulerConfig extends Omit<FileConfig, 'kubeconfig'> {
@@ -17,7 +17,7 @@ export interface SchedulerConfig extends Omit<FileConfig, 'kubeconfig'> {
   serving: ServingConfig | undefined;
 }
 
-export const defaultConfig: Omit<SchedulerConfig, 'client'> = {
+export const defaultConfig: Omit<SchedulerConfig, 'client' | 'extenders'> & { extenders: readonly never[] } = {
   leaderElect: true,
   leaseNamespace: 'kube-system',
   leaseName: 'kube-scheduler',
@@ -90,7 +90,7 @@ async function configOf(values: FlagValues<typeof flags>): Promise<SchedulerConf
 /** Errors name the file. */
 export async function readConfigurationFile(path: string): Promise<FileConfig> {
   try {
-    const { parse } = await import('yaml');
+    const [{ parse }, { readConfiguration }] = await Promise.all([import('yaml'), import('./config-file.ts')]);
     return readConfiguration(parse(await readFile(path, 'utf8')));
   } catch (cause) {
     throw new Error(`--config ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });

@@ -1,9 +1,9 @@
 // One scheduling cycle, start to end without waiting: filter the nodes, score those that pass, pick one; when none passes, say why
 // and see whether preemption helps. Upstream: pkg/scheduler/schedule_one.go.
-import { askExtenders, extenderPlugin, reviewCandidates, type Answers } from './extender-cycle.ts';
+import type { Answers } from './extender-cycle.ts';
 import type { Extender } from './extender.ts';
 import { preempt, preemptReviewed, type PreemptionInput, type PreemptionResult, type Victims } from './preemption.ts';
-import { isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation, type ScoreStep } from './plugin.ts';
+import { extenderPlugin, isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation, type ScoreStep } from './plugin.ts';
 import type { Nominator } from './nominator.ts';
 import { defaultArgs, type PreemptionArgs } from './plugin-args.ts';
 import type { PodInfo } from './pod-info.ts';
@@ -97,6 +97,7 @@ export class Cycle {
   /** The same with extenders asked in between. Rejects when one fails that the pod cannot go without. */
   async scheduleWith(extenders: readonly Extender[], pod: PodInfo, signal: AbortSignal): Promise<Outcome> {
     if (this.#snapshot.size === 0) return noNodes;
+    const { askExtenders, reviewCandidates } = await import('./extender-cycle.ts');
     let search = this.#search(pod);
     while (search.feasible.length > 0) {
       const answers = await askExtenders(extenders, pod, [...search.feasible], signal);

@@ -1,15 +1,12 @@
 // What the extenders say to one scheduling cycle: each asked in turn about the nodes that the one before it let pass.
 import { createLogger } from '#machinery/base/log.ts';
 import type { Extender } from './extender.ts';
-import { clusterEvents, type Plugin, type Rejection } from './plugin.ts';
+import type { Rejection } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Victims } from './preemption.ts';
 import type { NodeInfo, Snapshot } from './snapshot.ts';
 
 const log = createLogger('scheduler');
-
-/** Stands for all of them where a plugin is named. What they look at is unknown, so any event may help. */
-export const extenderPlugin: Plugin = { name: 'Extender', wakes: clusterEvents };
 
 export interface Answers {
   readonly passed: readonly NodeInfo[];

@@ -6,6 +6,7 @@ import { eventually } from '#machinery/base/abort.ts';
 import type { Node, Pod } from '#machinery/api/object.ts';
 import { defaultConfig } from './config.ts';
 import { readConfiguration } from './config-file.ts';
+import { createExtenders } from './extender.ts';
 import { Scheduler } from './scheduler.ts';
 import { createFakeServer, makeNode, makePod, type FakeServer } from './testing/fake-cluster.ts';
 
@@ -38,7 +39,7 @@ async function withExtender(say: Say, more: Record<string, unknown>, test: (fake
   const fake = createFakeServer();
   for (const name of ['a', 'b', 'c']) fake.put('nodes', makeNode(name, { cpu: '2' }));
   const stop = new AbortController();
-  const scheduler = new Scheduler({ ...defaultConfig, client: fake.client, extenders, initialBackoffMs: 5, maxBackoffMs: 20 });
+  const scheduler = new Scheduler({ ...defaultConfig, client: fake.client, extenders: createExtenders(extenders), initialBackoffMs: 5, maxBackoffMs: 20 });
   const informers = scheduler.cluster.run(stop.signal);
   await scheduler.cluster.waitForSync(stop.signal);
   const running = scheduler.run(stop.signal);

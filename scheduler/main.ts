@@ -15,7 +15,8 @@ const log = createLogger('scheduler');
 export async function run(config: SchedulerConfig, signal: AbortSignal, onReady?: () => void): Promise<void> {
   const client = createClient(config.client);
   try {
-    const scheduler = new Scheduler({ ...config, client });
+    const extenders = config.extenders.length > 0 ? (await import('./extender.ts')).createExtenders(config.extenders) : [];
+    const scheduler = new Scheduler({ ...config, client, extenders });
     const group = createTaskGroup(signal);
     let synced = false;
     const { serving } = config;

@@ -80,6 +80,9 @@ export interface Plugin {
   prepareScore?(pod: PodInfo, context: Context, nodes: readonly NodeInfo[]): ScoreStep | undefined;
 }
 
+/** Stands for all extenders where a plugin is named. What they look at is unknown, so any event may help. */
+export const extenderPlugin: Plugin = { name: 'Extender', wakes: clusterEvents };
+
 export function isRejection(step: FilterStep | Rejection): step is Rejection {
   return 'reasons' in step;
 }

@@ -8,11 +8,10 @@ import { createRecorder } from '#machinery/client/recorder.ts';
 import { pods } from '#machinery/client/resources.ts';
 import type { Client, EventRecorder } from '#machinery/client/types.ts';
 import { Cycle, type OnStep, type Outcome } from './cycle.ts';
-import { extenderPlugin } from './extender-cycle.ts';
-import { createExtenders, type Extender, type ExtenderConfig } from './extender.ts';
+import type { Extender } from './extender.ts';
 import { SchedulerMetrics, type AttemptResult } from './metrics.ts';
 import { Nominator } from './nominator.ts';
-import { isRejection, type ClusterEvent, type Plugin, type Reservation, type Subject } from './plugin.ts';
+import { extenderPlugin, isRejection, type ClusterEvent, type Plugin, type Reservation, type Subject } from './plugin.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Victims } from './preemption.ts';
 import { createProfile, type Profile, type ProfileConfig } from './profile.ts';
@@ -30,7 +29,7 @@ export interface SchedulerOptions {
   /** Each with a `schedulerName` of its own: pods that name another are not ours. */
   profiles: readonly ProfileConfig[];
   /** Shared by all profiles. */
-  extenders: readonly ExtenderConfig[];
+  extenders: readonly Extender[];
   percentageOfNodesToScore: number;
   maxInFlight: number;
   initialBackoffMs: number;
@@ -70,8 +69,8 @@ export class Scheduler {
       onMove: (queue, event) => this.metrics.incoming.with(queue, event).add(),
     });
     this.#countState();
-    this.#extenders = createExtenders(options.extenders);
-    const ignored = options.extenders.flatMap(({ managedResources }) => managedResources.filter(({ ignoredByScheduler }) => ignoredByScheduler).map(({ name }) => name));
+    this.#extenders = options.extenders;
+    const ignored = options.extenders.flatMap(({ config }) => config.managedResources.filter(({ ignoredByScheduler }) => ignoredByScheduler).map(({ name }) => name));
     const profiles = new Map(options.profiles.map((config) => [config.schedulerName, createProfile(config, ignored)]));
     this.cluster = watchCluster(options.client, this.snapshot, (schedulerName) => profiles.has(schedulerName), { wholePods: this.#extenders.length > 0 });
     this.cluster.feed(this.queue, this.nominator);
