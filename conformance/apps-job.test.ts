@@ -2,11 +2,10 @@
 // created at once: they run beside each other, and each test looks at how its own ended.
 import { assert } from 'chai';
 import type { Job, Pod } from '#machinery/api/object.ts';
-import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
-import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { until } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
-import { startProxy } from './fixtures/proxy.ts';
-import type { Proxy } from './fixtures/proxy.ts';
+import { useSpace } from './fixtures/space.ts';
+import type { Space } from './fixtures/space.ts';
 import { replace } from './fixtures/workloads.ts';
 
 type JobStatus = NonNullable<Job['status']>;
@@ -49,20 +48,11 @@ const started = [
 ];
 
 describe('[sig-apps] Job', function () {
-  let cluster: Cluster;
-  let k: Kubectl & { namespace: string };
-  let proxy: Proxy;
-  before(needsHost);
-  before(async () => {
-    cluster = await sharedCluster();
-    k = await cluster.namespace('jobs');
-    proxy = await startProxy(cluster);
-    await k.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: started }));
-  });
-  after(async () => {
-    await proxy?.stop();
-    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
-  });
+  let cluster: Space['cluster'];
+  let k: Space['k'];
+  let proxy: Space['proxy'];
+  useSpace('jobs', (space) => ({ cluster, k, proxy } = space));
+  before(() => k.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: started })));
 
   const get = (name: string): Promise<Job> => proxy.get(`/apis/batch/v1/namespaces/${k.namespace}/jobs/${name}`);
   const podsOf = async (name: string): Promise<Pod[]> => (await proxy.get<{ items: Pod[] }>(`/api/v1/namespaces/${k.namespace}/pods?labelSelector=batch.kubernetes.io/job-name%3D${name}`)).items;

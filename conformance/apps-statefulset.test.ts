@@ -2,12 +2,11 @@
 // as most of their time is waiting they all go on at once: a test reports how its own went.
 import { assert } from 'chai';
 import type { Pod, StatefulSet } from '#machinery/api/object.ts';
-import { needsHost, sharedCluster, sleep, until } from './fixtures/cluster.ts';
-import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { sleep, until } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
 import { itMeanwhile } from './fixtures/meanwhile.ts';
-import { startProxy } from './fixtures/proxy.ts';
-import type { Proxy } from './fixtures/proxy.ts';
+import { useSpace } from './fixtures/space.ts';
+import type { Space } from './fixtures/space.ts';
 import { checkDeleteCollection, checkScale, checkStatus, workload } from './fixtures/workloads.ts';
 
 const revisionLabel = 'controller-revision-hash';
@@ -20,19 +19,10 @@ const probed = {
 };
 
 describe('[sig-apps] StatefulSet', function () {
-  let cluster: Cluster;
-  let k: Kubectl & { namespace: string };
-  let proxy: Proxy;
-  before(needsHost);
-  before(async () => {
-    cluster = await sharedCluster();
-    k = await cluster.namespace('stateful');
-    proxy = await startProxy(cluster);
-  });
-  after(async () => {
-    await proxy?.stop();
-    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
-  });
+  let cluster: Space['cluster'];
+  let k: Space['k'];
+  let proxy: Space['proxy'];
+  useSpace('stateful', (space) => ({ cluster, k, proxy } = space));
 
   const itBasic = (title: string, flow: () => Promise<unknown>): void => itMeanwhile(`[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] ${title} [Conformance]`, flow);
 

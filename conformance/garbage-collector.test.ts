@@ -2,11 +2,10 @@
 // containers take their time to end where that matters, and pods that are never placed where it does not.
 import { assert } from 'chai';
 import type { KubeObject, Pod, ReplicaSet } from '#machinery/api/object.ts';
-import { needsHost, sharedCluster, sleep, until } from './fixtures/cluster.ts';
-import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { sleep, until } from './fixtures/cluster.ts';
 import { itMeanwhile } from './fixtures/meanwhile.ts';
-import { startProxy } from './fixtures/proxy.ts';
-import type { Proxy } from './fixtures/proxy.ts';
+import { useSpace } from './fixtures/space.ts';
+import type { Space } from './fixtures/space.ts';
 import { nowhere, podTemplate, workload } from './fixtures/workloads.ts';
 
 /** Long enough for a collector that is wrong to show it. */
@@ -14,19 +13,9 @@ const holdMs = 2000;
 const unplaced = { spec: nowhere };
 
 describe('[sig-api-machinery] Garbage collector', function () {
-  let cluster: Cluster;
-  let k: Kubectl & { namespace: string };
-  let proxy: Proxy;
-  before(needsHost);
-  before(async () => {
-    cluster = await sharedCluster();
-    k = await cluster.namespace('garbage');
-    proxy = await startProxy(cluster);
-  });
-  after(async () => {
-    await proxy?.stop();
-    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
-  });
+  let k: Space['k'];
+  let proxy: Space['proxy'];
+  useSpace('garbage', (space) => ({ k, proxy } = space));
 
   const list = async <T>(path: string, app: string): Promise<T[]> => (await proxy.get<{ items: T[] }>(`${path}?labelSelector=app%3D${app}`)).items;
   const podsOf = (app: string): Promise<Pod[]> => list(`/api/v1/namespaces/${k.namespace}/pods`, app);
