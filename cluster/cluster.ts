@@ -179,7 +179,7 @@ function apiserverConfig(config: ClusterConfig, credentials: Credentials, bindAd
     clientCa: credentials.ca.cert,
     serviceAccount: { issuer, audiences: [issuer], signingKey: credentials.tokens.privateKey, publicKeys: [credentials.tokens.publicKey] },
     kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
-    serviceClusterIpRange: config.serviceCidr,
+    serviceClusterIpRange: config.serviceRanges.join(','),
     serviceNodePortRange: { from: 30000, to: 32767 },
     anonymousAuth: config.anonymousAuth,
     eventTtlSeconds: 3600,

@@ -1,6 +1,7 @@
 // What a cluster can be asked to be: the flags of `proa server` and the options of startCluster(), checked in one place.
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
+import { parseRange } from '#machinery/base/address-range.ts';
 import { UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
 import { optionFlags, readOptions } from '../apiserver/options.ts';
@@ -27,7 +28,7 @@ export const serverFlags = {
   'runtime': { kind: 'string', default: 'docker', oneOf: ['docker', 'hollow'], help: 'Real containers on Docker Engine, or nodes that only pretend to run them.' },
   'docker-host': { kind: 'string', placeholder: 'unix://PATH', default: process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock', help: 'The Docker Engine; it must be on this machine and run as root.' },
   'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '10.42.0.0/16', help: 'Addresses of pods.' },
-  'service-cidr': { kind: 'string', placeholder: 'CIDR', default: '10.43.0.0/16', help: 'Addresses of Services.' },
+  'service-cidr': { kind: 'string', placeholder: 'CIDR', default: '10.43.0.0/16', help: 'Addresses of Services; an IPv6 range after a comma gives Services two families.' },
   'node-cidr': { kind: 'string', placeholder: 'CIDR', default: '10.41.0.0/24', help: "Addresses of the API server and the nodes on this machine's loopback device." },
   'cluster-domain': { kind: 'string', placeholder: 'DOMAIN', default: 'cluster.local', help: 'DNS domain of the cluster.' },
   'disable': { kind: 'list', placeholder: 'NAME,…', default: [], help: `Components to leave out: ${optionalComponents.join(', ')}.` },
@@ -74,7 +75,10 @@ export interface ClusterConfig {
   runtime: 'docker' | 'hollow';
   dockerHost: string;
   clusterCidr: string;
+  /** The IPv4 range: of the API server's and the DNS server's Services. */
   serviceCidr: string;
+  /** With the IPv6 range, if there is one. */
+  serviceRanges: readonly string[];
   nodeCidr: string;
   clusterDomain: string;
   advertiseAddress: string;
@@ -111,7 +115,10 @@ export function resolveConfig(options: ClusterOptions, dataDir: string, temporar
   const runtime = options.runtime ?? 'hollow';
   const count = options.nodes ?? 1;
   const clusterCidr = checkCidr('cluster-cidr', options.clusterCidr ?? '10.42.0.0/16', 24);
-  const serviceCidr = checkCidr('service-cidr', options.serviceCidr ?? '10.43.0.0/16', 28);
+  const [firstRange = '', ...moreRanges] = (options.serviceCidr ?? '10.43.0.0/16').split(',').map((range) => range.trim());
+  const serviceCidr = checkCidr('service-cidr', firstRange, 28);
+  const serviceRanges = [serviceCidr, ...moreRanges.map(checkSecondRange)];
+  if (serviceRanges.length > 2) throw new UsageError(`--service-cidr takes one IPv4 range and, after a comma, one IPv6 range, not "${options.serviceCidr}"`);
   const nodeCidr = checkCidr('node-cidr', options.nodeCidr ?? '10.41.0.0/24', 30);
   for (const [a, left, b, right] of [
     ['cluster-cidr', clusterCidr, 'service-cidr', serviceCidr], ['cluster-cidr', clusterCidr, 'node-cidr', nodeCidr], ['service-cidr', serviceCidr, 'node-cidr', nodeCidr],
@@ -149,6 +156,7 @@ export function resolveConfig(options: ClusterOptions, dataDir: string, temporar
     dockerHost,
     clusterCidr,
     serviceCidr,
+    serviceRanges,
     nodeCidr,
     clusterDomain: domain,
     advertiseAddress: nthAddress(nodeCidr, 1),
@@ -176,6 +184,12 @@ function checkCidr(flag: string, text: string, longest: number): string {
   if (cidr.bits > longest) throw new UsageError(`--${flag} ${text} is too small; it takes a prefix of at most /${longest}`);
   if (cidr.bits < 8) throw new UsageError(`--${flag} ${text} is too large; it takes a prefix of at least /8`);
   return `${toAddress(network(cidr))}/${cidr.bits}`;
+}
+function checkSecondRange(text: string): string {
+  const range = parseRange(text);
+  if (range?.family !== 'IPv6') throw new UsageError(`--service-cidr takes an IPv6 range like fd00:43::/112 after the comma, not "${text}"`);
+  if (prefixLength(range.cidr) > 124) throw new UsageError(`--service-cidr ${text} is too small; it takes a prefix of at most /124`);
+  return range.cidr;
 }
 const toNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 const toAddress = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');

@@ -55,6 +55,7 @@ export interface Strategy {
   status?: {
     prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): void;
     validateUpdate?(object: KubeObject, old: Readonly<KubeObject>, context: WriteContext): FieldError[];
+    warnings?(object: KubeObject, old: Readonly<KubeObject>): string[];
   };
   /** Other subresources that take the whole object (`finalize`, `ephemeralcontainers`, `resize`): what such a write may change. */
   subresources?: Record<string, {

@@ -58,7 +58,7 @@ import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from '
 import { storageClassStrategy, volumeAttributesClassStrategy } from './storage/storageclass.ts';
 import { volumeAttachmentStrategy } from './storage/volumeattachment.ts';
 import { conversions } from './conversions.ts';
-import { kindWarnings } from './warnings/kinds.ts';
+import { kindWarnings, statusWarnings } from './warnings/kinds.ts';
 import type { RegistryOptions } from './registry.ts';
 import type { Strategy } from './resource.ts';
 import { inStoredForm } from './stored-form.ts';
@@ -158,6 +158,7 @@ function complete(id: string, strategy: Strategy): Strategy {
     validateName: nameIsSubdomain,
     ...strategy,
     warnings: (object, old) => [...strategy.warnings?.(object, old) ?? [], ...kindWarnings[id]?.(object, old) ?? []],
+    ...(statusWarnings[id] ? { status: { ...strategy.status, warnings: statusWarnings[id] } } : {}),
     default(object) {
       if (!verbatim.has(id)) dropNulls(object);
       try {

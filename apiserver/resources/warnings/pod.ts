@@ -3,6 +3,7 @@ import type { Obj } from '../values.ts';
 import { asObject, at, integer, objects, strings, text } from '../values.ts';
 import { addressWarnings } from './addresses.ts';
 import { deprecatedLabel, labelWarnings, termWarnings } from './node-labels.ts';
+import { overlapWarnings } from './paths.ts';
 import { claimSpecWarnings, fractionWarnings, pluginWarnings } from './volumes.ts';
 
 const annotationTexts: readonly [key: string, message: string][] = [
@@ -28,6 +29,7 @@ export function podWarnings(pod: Readonly<Obj>, path = ''): string[] {
     ...placementWarnings(spec, `${prefix}spec`),
     ...annotationTexts.flatMap(([key, message]) => annotated(key, message)),
     ...objects(spec['volumes']).flatMap((volume, i) => podVolumeWarnings(volume, `${prefix}spec.volumes[${i}]`)),
+    ...overlapWarnings(spec['volumes']),
     ...duplicates(spec['hostAliases'], 'ip', `${prefix}spec.hostAliases`),
     ...duplicates(spec['imagePullSecrets'], 'name', `${prefix}spec.imagePullSecrets`),
     ...objects(spec['imagePullSecrets']).flatMap((secret, i) => (text(secret['name']) === '' ? [`${prefix}spec.imagePullSecrets[${i}].name: invalid empty name ""`] : [])),

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import type { KubeObject } from '#machinery/api/object.ts';
-import { kindWarnings } from './kinds.ts';
+import { createCa, issueCertificate } from '#machinery/pki/pki.ts';
+import { kindWarnings, statusWarnings } from './kinds.ts';
+import { secretWarnings } from './secrets.ts';
 
 type Change = Record<string, unknown>;
 const container = { name: 'c', image: 'i' };
@@ -41,6 +43,16 @@ describe('kindWarnings', () => {
     ['PreferClose', 'services', service({ trafficDistribution: 'PreferClose' }), ['spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']],
     ['an address that is not canonical', 'services', service({ loadBalancerIP: 'FE80:0::1' }), ['spec.loadBalancerIP: IPv6 address "FE80:0::1" should be in RFC 5952 canonical format ("fe80::1")']],
     ['leading zeros', 'endpoints', { metadata: {}, subsets: [{ addresses: [{ ip: '010.0.0.1' }] }] }, ['subsets[0].addresses[0].ip: non-standard IP address "010.0.0.1" is invalid: use "10.0.0.1"']],
+    ['files in each others way', 'pods', pod({ volumes: [{ name: 'v', configMap: { name: 'm', items: [{ key: 'a', path: 'x' }, { key: 'b', path: 'x/y/' }, { key: 'c', path: 'xy' }] } }] }),
+      ['volume "v" (ConfigMap "m"): overlapping paths: "x/y" with "x"']],
+    ['files of several sources', 'pods', pod({ volumes: [{ name: 'v', projected: { sources: [{ configMap: { name: 'm', items: [{ key: 'a', path: 'x' }] } }, { secret: { name: 's', items: [{ key: 'a', path: 'x' }] } }, {}] } }] }),
+      ['volume "v" (Projected) has no sources provided', 'volume "v" (Projected): overlapping paths: "x" (Secret "s") with "x" (ConfigMap "m")']],
+    ['a subnet with bits of a host', 'nodes', volume({ podCIDRs: ['10.0.0.1/24', 'FE80::/64', '010.0.0.0/24'] }), [
+      'spec.podCIDRs[0]: CIDR value "10.0.0.1/24" is ambiguous in this context (should be "10.0.0.0/24" or "10.0.0.1/32"?)', 'spec.podCIDRs[1]: IPv6 CIDR value "FE80::/64" should be in RFC 5952 canonical format ("fe80::/64")',
+      'spec.podCIDRs[2]: non-standard CIDR value "010.0.0.0/24" is invalid: use "10.0.0.0/24"']],
+    ['subnets of policies', 'networkpolicies.networking.k8s.io', volume({ egress: [{ to: [{ ipBlock: { cidr: '::/0', except: ['FE80::/64'] } }] }] }), ['spec.egress[0].to[0].ipBlock.except[0]: IPv6 CIDR value "FE80::/64" should be in RFC 5952 canonical format ("fe80::/64")']],
+    ['names of static configurations', 'validatingadmissionpolicies.admissionregistration.k8s.io', { metadata: { name: 'a.static.k8s.io' } }, ['metadata.name: names ending with ".static.k8s.io" are reserved for static manifest-based configurations and cannot be managed via the API']],
+    ['many indexes', 'jobs.batch', volume({ completionMode: 'Indexed', completions: 100_001, parallelism: 10_001 }), ['spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail']],
     ['recycling', 'persistentvolumes', volume({ persistentVolumeReclaimPolicy: 'Recycle' }), ['spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.']],
     ['an old class of a volume', 'persistentvolumes', volume({}, { 'volume.beta.kubernetes.io/storage-class': 'x' }), ['metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead']],
     ['a claim of parts of a byte', 'persistentvolumeclaims', volume({ resources: { requests: { storage: '1500m' } } }), ['spec.resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer']],
@@ -56,5 +68,36 @@ describe('kindWarnings', () => {
     const deployment = (generation: number): KubeObject => ({ metadata: { generation }, spec: { template: old } });
     expect(kindWarnings['deployments.apps']?.(deployment(1), deployment(1))).to.deep.equal([]);
     expect(kindWarnings['deployments.apps']?.(deployment(2), deployment(1))).to.have.length(1);
+  });
+});
+
+describe('secretWarnings()', () => {
+  const tls = (certificate: string, key: string): KubeObject => ({ type: 'kubernetes.io/tls', data: { 'tls.crt': Buffer.from(certificate).toString('base64'), 'tls.key': Buffer.from(key).toString('base64') } });
+  const block = (type: string): string => `-----BEGIN ${type}-----\nAAAA\n-----END ${type}-----\n`;
+  let own: { cert: string; key: string };
+  let other: { cert: string; key: string };
+  before(async () => {
+    const ca = await createCa('ca');
+    [own, other] = await Promise.all(['a', 'b'].map((commonName) => issueCertificate(ca, { commonName, usages: ['server'] }))) as [typeof own, typeof own];
+  });
+  const cases: [title: string, secret: () => KubeObject, warning: string | undefined][] = [
+    ['nothing of a pair', () => tls(own.cert, own.key), undefined],
+    ['nothing of other Secrets', () => ({ ...tls('x', 'x'), type: 'Opaque' }), undefined],
+    ['a key of another certificate', () => tls(own.cert, other.key), 'tls: private key does not match public key'],
+    ['no certificate', () => tls('x', own.key), 'tls: failed to find any PEM data in certificate input'],
+    ['both exchanged', () => tls(own.key, own.cert), 'tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched'],
+    ['something else', () => tls(block('FOO'), own.key), 'tls: failed to find "CERTIFICATE" PEM block in certificate input after skipping PEM blocks of the following types: [FOO]'],
+    ['no key', () => tls(own.cert, 'x'), 'tls: failed to find any PEM data in key input'],
+    ['two certificates', () => tls(own.cert, own.cert), 'tls: found a certificate rather than a key in the PEM for the private key'],
+    ['a broken key', () => tls(own.cert, block('PRIVATE KEY')), 'tls: failed to parse private key'],
+    ['a broken certificate', () => tls(block('CERTIFICATE'), own.key), 'x509: malformed certificate'],
+  ];
+  for (const [title, secret, warning] of cases) it(title, () => expect(secretWarnings(secret())).to.deep.equal(warning === undefined ? [] : [warning]));
+});
+
+describe('statusWarnings', () => {
+  it('addresses of pods and load balancers', () => {
+    expect(statusWarnings['pods']?.({ status: { podIPs: [{ ip: 'FE80::1' }], hostIPs: [{ ip: '10.0.0.1' }] } }, undefined)).to.deep.equal(['status.podIPs[0].ip: IPv6 address "FE80::1" should be in RFC 5952 canonical format ("fe80::1")']);
+    expect(statusWarnings['services']?.({ status: { loadBalancer: { ingress: [{ hostname: 'a' }, { ip: '::ffff:1.2.3.4' }] } } }, undefined)).to.deep.equal(['status.loadBalancer.ingress[1]: non-standard IP address "::ffff:1.2.3.4" is invalid: use "1.2.3.4"']);
   });
 });
