@@ -4,6 +4,7 @@ import { dns1035LabelErrors, dns1123SubdomainErrors, portNumberErrors } from '#m
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { kindStrategy } from '../basic.ts';
+import { pathSegmentName } from '../meta.ts';
 import { asObject, at, integer, invalidAll, invalidField, isObject, objects, oneOf, required, setMissing, text } from '../values.ts';
 import type { Obj } from '../values.ts';
 
@@ -13,13 +14,14 @@ export const apiServiceStrategy = kindStrategy({ status: true, statusMayChange: 
     const service = asObject(at(object, 'spec', 'service'));
     if (service) setMissing(service, 'port', 443);
   },
-  validateName: () => [],
+  validateName: pathSegmentName,
   validate(object) {
     const spec = asObject(object['spec']) ?? {};
     const [group, version] = [text(spec['group']), text(spec['version'])];
     const expected = `${version}.${group}`;
     const errors: FieldError[] = [];
-    if (object.metadata?.name !== expected) errors.push(invalidField('metadata.name', object.metadata?.name ?? '', `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(expected)}`));
+    const name = object.metadata?.name ?? '';
+    if (name !== '' && name !== expected && pathSegmentName(name, false).length === 0) errors.push(invalidField('metadata.name', name, `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(expected)}`));
     if (group === '' && version !== 'v1') errors.push(required('spec.group', 'only v1 may have an empty group and it better be legacy kube'));
     if (group !== '') errors.push(...invalidAll('spec.group', group, dns1123SubdomainErrors(group)));
     errors.push(...invalidAll('spec.version', version, dns1035LabelErrors(version)));

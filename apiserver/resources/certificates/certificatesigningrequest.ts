@@ -5,6 +5,7 @@ import { dns1123LabelErrors, dns1123SubdomainErrors } from '#machinery/api/names
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { keepField, kindStrategy } from '../basic.ts';
+import { pathSegmentName } from '../meta.ts';
 import type { WriteContext } from '../resource.ts';
 import { asObject, at, duplicate, forbiddenField, integer, invalidAll, invalidField, isEmpty, need, objects, oneOf, required, same, setMissing, strings, text, tooLong } from '../values.ts';
 import type { Obj } from '../values.ts';
@@ -21,7 +22,7 @@ export const signingRequestStrategy = kindStrategy({ status: true }, {
   default(object) {
     setMissing(object, 'status', {});
   },
-  validateName: () => [],
+  validateName: pathSegmentName,
   prepareForCreate(object, { request }) {
     const spec = need(object, 'spec');
     const { name, uid, groups, extra } = request.user ?? {};

@@ -7,7 +7,7 @@ import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { basicStrategy } from '../basic.ts';
 import type { Strategy } from '../resource.ts';
-import { asObject, at, changedFields, entries, forbiddenField, immutable, invalidAll, invalidField, isObject, need, notSupported, oneOf, required, same, setEmpty, setMissing, strings, text, unchanged } from '../values.ts';
+import { asObject, at, changedFields, entries, forbiddenField, immutable, invalidAll, invalidField, isEmpty, isObject, need, notSupported, oneOf, required, same, setEmpty, setMissing, strings, text, unchanged } from '../values.ts';
 import type { Obj } from '../values.ts';
 import { validateAccessModes, validateVolumeMode } from './persistentvolumeclaim-validation.ts';
 import { defaultResourceList, defaultVolumeSource } from './pod-defaults.ts';
@@ -26,10 +26,7 @@ const mountOptions = 'volume.beta.kubernetes.io/mount-options';
 
 /** As a whole of its own (`name` is the volume's). */
 export function validateVolumeSpec(spec: Obj, name: string, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const accessModes = strings(spec['accessModes']);
-  if (accessModes.length === 0) errors.push(required(`${path}.accessModes`));
-  errors.push(...validateAccessModes(accessModes, `${path}.accessModes`));
+  const errors = validateModes(spec, path);
   const capacity = entries(spec['capacity']);
   if (capacity.length === 0) errors.push(required(`${path}.capacity`));
   if (capacity.length !== 1 || capacity[0]?.[0] !== 'storage') errors.push(notSupported(`${path}.capacity`, spec['capacity'] ?? null, ['storage']));
@@ -40,23 +37,7 @@ export function validateVolumeSpec(spec: Obj, name: string, path: string): Field
     const here = `${path}.nodeAffinity.required`;
     errors.push(...(isObject(affinity['required']) ? validateNodeSelector(affinity['required'], here) : [required(here, 'must specify required node constraints')]));
   }
-  let found = false;
-  for (const kind of sources) {
-    const source = asObject(spec[kind]);
-    if (!source) continue;
-    // Upstream forgets to count what came before a flexVolume.
-    if (found && kind !== 'flexVolume') errors.push(forbiddenField(`${path}.${secondSource(kind)}`, 'may not specify more than 1 volume type'));
-    else {
-      errors.push(...validateStorageSource(kind, source, `${path}.${kind}`, { kind: 'persistentVolume', name }));
-      if (kind === 'local' && !affinity) errors.push(required(`${path}.nodeAffinity`, 'Local volume requires node affinity'));
-    }
-    found = true;
-  }
-  if (!found) errors.push(required(path, 'must specify a volume type'));
-  const host = at(spec, 'hostPath', 'path');
-  if (typeof host === 'string' && /^\/+$/.test(posix.normalize(host)) && spec['persistentVolumeReclaimPolicy'] === 'Recycle') {
-    errors.push(forbiddenField(`${path}.persistentVolumeReclaimPolicy`, "may not be 'recycle' for a hostPath mount of '/'"));
-  }
+  errors.push(...validateSources(spec, name, path, affinity !== undefined));
   const className = text(spec['storageClassName']);
   if (className !== '') errors.push(...invalidAll(`${path}.storageClassName`, className, dns1123SubdomainErrors(className)));
   errors.push(...validateVolumeMode(spec['volumeMode'], `${path}.volumeMode`));
@@ -67,6 +48,53 @@ export function validateVolumeSpec(spec: Obj, name: string, path: string): Field
     if (!isObject(spec['csi'])) errors.push(required(`${path}.csi`, 'has to be specified when using volumeAttributesClassName'));
   }
   return errors;
+}
+
+/** Of a volume that stands in a VolumeAttachment, in place of one that a pod names by itself: always CSI's, bound to nothing. */
+export function validateInlineVolumeSpec(spec: Obj, path: string): FieldError[] {
+  const forbid = (field: string, what = 'may not be specified'): FieldError => forbiddenField(`${path}.${field}`, `${what} in the context of inline volumes`);
+  const given = ['claimRef', 'capacity', 'nodeAffinity', 'storageClassName'].filter((field) => !isEmpty(spec[field]) && !(field === 'capacity' && entries(spec[field]).length === 0));
+  const errors = given.map((field) => forbid(field));
+  if (!isObject(spec['csi'])) errors.push(required(`${path}.csi`, 'has to be specified in the context of inline volumes'));
+  if (!['', 'Retain'].includes(text(spec['persistentVolumeReclaimPolicy']))) errors.push(forbid('persistentVolumeReclaimPolicy', 'may only be Retain'));
+  if (spec['volumeMode'] !== undefined && spec['volumeMode'] !== 'Filesystem') errors.push(forbid('volumeMode', 'may not specify volumeMode other than Filesystem'));
+  return [...errors, ...validateModes(spec, path), ...validateSources(spec, '', path, false)];
+}
+
+function validateModes(spec: Obj, path: string): FieldError[] {
+  const modes = strings(spec['accessModes']);
+  return [...(modes.length === 0 ? [required(`${path}.accessModes`)] : []), ...validateAccessModes(modes, `${path}.accessModes`)];
+}
+
+function validateSources(spec: Obj, name: string, path: string, hasAffinity: boolean): FieldError[] {
+  const errors: FieldError[] = [];
+  let found = false;
+  for (const kind of sources) {
+    const source = asObject(spec[kind]);
+    if (!source) continue;
+    // Upstream forgets to count what came before a flexVolume.
+    if (found && kind !== 'flexVolume') errors.push(forbiddenField(`${path}.${secondSource(kind)}`, 'may not specify more than 1 volume type'));
+    else {
+      errors.push(...validateStorageSource(kind, source, `${path}.${kind}`, { kind: 'persistentVolume', name }));
+      if (kind === 'local' && !hasAffinity) errors.push(required(`${path}.nodeAffinity`, 'Local volume requires node affinity'));
+    }
+    found = true;
+  }
+  if (!found) errors.push(required(path, 'must specify a volume type'));
+  const host = at(spec, 'hostPath', 'path');
+  if (typeof host === 'string' && /^\/+$/.test(posix.normalize(host)) && spec['persistentVolumeReclaimPolicy'] === 'Recycle') {
+    errors.push(forbiddenField(`${path}.persistentVolumeReclaimPolicy`, "may not be 'recycle' for a hostPath mount of '/'"));
+  }
+  return errors;
+}
+
+/** What volumes have by default wherever they stand. */
+export function defaultVolumeSpec(spec: Obj): void {
+  defaultResourceList(spec['capacity']);
+  for (const name in spec) {
+    const source = asObject(spec[name]);
+    if (source) defaultVolumeSource(name, source);
+  }
 }
 
 function validateMountOptions(object: Readonly<KubeObject>): FieldError[] {
@@ -119,11 +147,7 @@ export const persistentVolumeStrategy: Strategy = {
     setEmpty(need(object, 'status'), 'phase', 'Pending');
     setEmpty(spec, 'persistentVolumeReclaimPolicy', 'Retain');
     setMissing(spec, 'volumeMode', 'Filesystem');
-    defaultResourceList(spec['capacity']);
-    for (const name in spec) {
-      const source = asObject(spec[name]);
-      if (source) defaultVolumeSource(name, source);
-    }
+    defaultVolumeSpec(spec);
   },
   validate: (object) => [...validateVolumeSpec(asObject(object['spec']) ?? {}, object.metadata?.name ?? '', 'spec'), ...validateMountOptions(object)],
   validateUpdate: validateVolumeUpdate,

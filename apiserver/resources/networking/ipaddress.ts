@@ -9,9 +9,9 @@ const path = 'spec.parentRef';
 export const ipAddressStrategy = kindStrategy({}, {
   validateName: (name) => strictIpErrors(name),
   validate(object, _, old) {
-    if (old) return unchanged(path, at(object, 'spec', 'parentRef'), at(old, 'spec', 'parentRef'));
     const parent = asObject(at(object, 'spec', 'parentRef'));
-    if (!parent) return [required(path)];
+    const changed = old ? unchanged(path, parent, at(old, 'spec', 'parentRef')) : [];
+    if (!parent) return [required(path), ...changed];
     // The core group, where Services are, is the empty text.
     const group = text(parent['group']);
     const namespace = text(parent['namespace']);
@@ -20,6 +20,7 @@ export const ipAddressStrategy = kindStrategy({}, {
       ...validatePathSegment(`${path}.resource`, parent['resource']),
       ...validatePathSegment(`${path}.name`, parent['name']),
       ...(namespace === '' ? [] : invalidAll(`${path}.namespace`, namespace, pathSegmentErrors(namespace))),
+      ...changed,
     ];
   },
 });

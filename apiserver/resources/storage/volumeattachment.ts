@@ -3,6 +3,7 @@ import { dns1123SubdomainErrors } from '#machinery/api/names.ts';
 import type { KubeObject } from '#machinery/api/object.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import { kindStrategy } from '../basic.ts';
+import { defaultVolumeSpec, validateInlineVolumeSpec } from '../core/persistentvolume.ts';
 import { validateDriverName } from '../formats.ts';
 import { asObject, at, entries, forbiddenField, integer, invalidAll, invalidField, need, required, setMissing, text, tooLong, unchanged } from '../values.ts';
 import type { Obj } from '../values.ts';
@@ -12,7 +13,11 @@ const metadataBytes = 256 * 1024;
 export const volumeAttachmentStrategy = kindStrategy({
   status: true, statusMayChange: [], unconditionalUpdate: false, initialStatus: () => ({ attached: false }),
 }, {
-  default: (object) => setMissing(need(object, 'status'), 'attached', false),
+  default(object) {
+    setMissing(need(object, 'status'), 'attached', false);
+    const inline = asObject(at(object, 'spec', 'source', 'inlineVolumeSpec'));
+    if (inline) defaultVolumeSpec(inline);
+  },
   validate: validateAttachment,
   validateUpdate: fixedSpec,
   status: { validateUpdate: (object, old) => [...validateAttachment(object), ...fixedSpec(object, old)] },
@@ -38,12 +43,13 @@ function validateAttachment(object: KubeObject): FieldError[] {
   ];
 }
 
-/** An inline volume is only for migrated in-tree volumes of pods; what is in it is not checked here. */
+/** An inline volume is only for migrated in-tree volumes of pods. */
 function validateSource(source: Obj, path: string): FieldError[] {
-  const [inline, volume] = [source['inlineVolumeSpec'] !== undefined, source['persistentVolumeName']];
+  const [inline, volume] = [asObject(source['inlineVolumeSpec']), source['persistentVolumeName']];
   const both = 'must specify exactly one of inlineVolumeSpec and persistentVolumeName';
   if (!inline && volume === undefined) return [required(path, both)];
   if (inline && volume !== undefined) return [forbiddenField(path, both)];
+  if (inline) return validateInlineVolumeSpec(inline, `${path}.inlineVolumeSpec`);
   return volume === '' ? [required(`${path}.persistentVolumeName`, 'must specify non empty persistentVolumeName')] : [];
 }
 function validateMetadata(metadata: unknown): FieldError[] {

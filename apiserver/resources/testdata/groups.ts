@@ -64,10 +64,16 @@ export const minimal: Readonly<Record<string, Json>> = {
   'resourceclaims.resource.k8s.io': { metadata: namespaced(), spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'gpu' } }] } } },
   'resourceclaimtemplates.resource.k8s.io': { metadata: namespaced(), spec: { spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'gpu' } }] } } } },
   'resourceslices.resource.k8s.io': { metadata: { name: 'x' }, spec: { driver: 'gpu.example.com', nodeName: 'n1', pool: { name: 'n1', generation: 1, resourceSliceCount: 1 } } },
+  'apiservices.apiregistration.k8s.io': { metadata: { name: 'v1.example.com' }, spec: { group: 'example.com', version: 'v1', groupPriorityMinimum: 100, versionPriority: 10 } },
 };
 
 /** Status included; what clients cannot set on create is dropped there. */
 export const full: Readonly<Record<string, Json>> = {
+  'apiservices.apiregistration.k8s.io': {
+    metadata: { name: 'v1.example.com' },
+    spec: { group: 'example.com', version: 'v1', groupPriorityMinimum: 100, versionPriority: 10, service: { namespace: 'n', name: 's', port: 8443 }, caBundle: 'Q0E=' },
+    status: { conditions: [{ type: 'Available', status: 'True', lastTransitionTime: time, reason: 'Passed', message: 'all checks passed' }] },
+  },
   'deployments.apps': { metadata: { ...namespaced(), labels: { a: 'b' }, annotations: { c: 'd' } }, spec: {
     replicas: 3, selector: { matchLabels: { app: 'a' }, matchExpressions: [{ key: 'app', operator: 'In', values: ['a', 'b'] }] }, template: podTemplate,
     strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: '50%' } }, minReadySeconds: 5, revisionHistoryLimit: 3, paused: true, progressDeadlineSeconds: 60,
