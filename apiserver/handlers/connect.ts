@@ -91,8 +91,28 @@ async function check({ deps, context, served, namespace }: ConnectRequest): Prom
     }
   }
   const sub = served.row.subresources.find(({ name }) => name === info.subresource);
-  const options: KubeObject = { kind: sub?.kind ?? 'Options', apiVersion: sub?.groupVersion ?? served.apiVersion, ...Object.fromEntries(context.query) };
+  const options: KubeObject = { kind: sub?.kind ?? 'Options', apiVersion: sub?.groupVersion ?? served.apiVersion, ...optionsOf(context) };
   await deps.storeOf(served).admission('CONNECT', { context, namespace, name: info.name, subresource: info.subresource, dryRun: false, options: {} }, options);
+}
+
+/** The query as the options object that admission sees, empty fields left out as upstream does. */
+function optionsOf({ info, query }: RequestState): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
+  switch (info.subresource) {
+    case 'exec': case 'attach':
+      for (const name of ['stdin', 'stdout', 'stderr', 'tty']) if (isTrue(query.get(name))) options[name] = true;
+      if (query.get('container')) options['container'] = query.get('container');
+      if (info.subresource === 'exec') options['command'] = query.has('command') ? query.getAll('command') : null;
+      break;
+    case 'portforward': {
+      const ports = query.getAll('ports').flatMap((text) => text.split(',')).map(Number).filter(Number.isInteger);
+      if (ports.length > 0) options['ports'] = ports;
+      break;
+    }
+    default:
+      if (info.parts.length > 0) options['path'] = `/${info.parts.join('/')}${info.path.endsWith('/') ? '/' : ''}`;
+  }
+  return options;
 }
 
 async function locate(request: ConnectRequest): Promise<Target> {

@@ -118,8 +118,8 @@ describe('admission webhooks', function () {
       await server.call('POST', '/api/v1/namespaces/default/pods', { body: { metadata: { name: 'p' }, spec: { serviceAccountName: '', containers: [{ name: 'c', image: 'i' }] } } });
       await configure('validating', hook('/connect', { rules: [{ ...rule, operations: ['CONNECT'], resources: ['pods/*'] }] }));
       webhook.answers = { '/connect': () => ({ allowed: false, status: { message: 'no attaching' } }) };
-      expect(message(await server.call('POST', '/api/v1/namespaces/default/pods/p/attach?container=c'))).to.equal('400 admission webhook "connect.example.com" denied the request: no attaching');
-      expect(webhook.asked[0]?.review.request).to.deep.include({ kind: { group: '', version: 'v1', kind: 'PodAttachOptions' }, subResource: 'attach', operation: 'CONNECT', options: null });
+      expect(message(await server.call('POST', '/api/v1/namespaces/default/pods/p/attach?container=c&stdin=true&stdout=0'))).to.equal('400 admission webhook "connect.example.com" denied the request: no attaching');
+      expect(webhook.asked[0]?.review.request).to.deep.include({ kind: { group: '', version: 'v1', kind: 'PodAttachOptions' }, subResource: 'attach', operation: 'CONNECT', options: null, object: { kind: 'PodAttachOptions', apiVersion: 'v1', container: 'c', stdin: true } });
     });
   });
 
