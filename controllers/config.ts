@@ -29,7 +29,8 @@ export interface ControllersConfig {
   rootCa: string;
   allocateNodeCidrs: boolean;
   clusterCidr: string;
-  nodeCidrMaskSize: number;
+  /** Prefix lengths of a node's part. */
+  nodeCidrMaskSizes: { ipv4: number; ipv6: number };
   nodeMonitorPeriodMs: number;
   nodeMonitorGracePeriodMs: number;
   nodeStartupGracePeriodMs: number;
@@ -64,7 +65,7 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   rootCa: '',
   allocateNodeCidrs: true,
   clusterCidr: '',
-  nodeCidrMaskSize: 24,
+  nodeCidrMaskSizes: { ipv4: 24, ipv6: 64 },
   nodeMonitorPeriodMs: 5_000,
   nodeMonitorGracePeriodMs: 50_000,
   nodeStartupGracePeriodMs: 60_000,
@@ -103,8 +104,10 @@ export const flags = {
   'cluster-signing-duration': duration('8760h0m0s', 'The longest that a certificate signed here is good for.'),
   'service-account-private-key-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'Key that signs the tokens of Secrets of type kubernetes.io/service-account-token.' },
   'allocate-node-cidrs': { kind: 'boolean', default: false, help: 'Give each node a part of --cluster-cidr for its pods.' },
-  'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: 'Addresses of all pods.' },
-  'node-cidr-mask-size': { kind: 'number', default: 24, min: 8, max: 32, help: "Prefix length of a node's part." },
+  'cluster-cidr': { kind: 'string', placeholder: 'CIDR', default: '', help: 'Addresses of all pods: a network, or one of each family with a comma between them.' },
+  'node-cidr-mask-size': { kind: 'number', min: 8, max: 128, help: "Prefix length of a node's part when --cluster-cidr is one network (default 24, with IPv6 64)." },
+  'node-cidr-mask-size-ipv4': { kind: 'number', default: 24, min: 8, max: 32, help: "Prefix length of a node's IPv4 part." },
+  'node-cidr-mask-size-ipv6': { kind: 'number', default: 64, min: 8, max: 128, help: "Prefix length of a node's IPv6 part." },
   'node-monitor-period': duration('5s', 'How often nodes are looked at.'),
   'node-monitor-grace-period': duration('50s', 'A node silent for so long is Unknown.'),
   'node-startup-grace-period': duration('1m0s', 'The same for a node that never reported.'),
@@ -157,6 +160,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     if (!(number >= 0)) throw new UsageError(`--${name} takes a number of 0 or more, not "${values[name]}"`);
     return number;
   };
+  if (values['node-cidr-mask-size'] !== undefined && values['cluster-cidr'].includes(',')) throw new UsageError('--node-cidr-mask-size is for one network; with two there are --node-cidr-mask-size-ipv4 and --node-cidr-mask-size-ipv6');
   const lease = { leaseDurationMs: ms('leader-elect-lease-duration'), renewDeadlineMs: ms('leader-elect-renew-deadline'), retryPeriodMs: ms('leader-elect-retry-period') };
   const [problem] = values['leader-elect'] ? leaseProblems(lease) : [];
   if (problem) throw new UsageError(problem);
@@ -179,7 +183,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     rootCa: await text(values['root-ca-file']),
     allocateNodeCidrs: values['allocate-node-cidrs'],
     clusterCidr: values['cluster-cidr'],
-    nodeCidrMaskSize: values['node-cidr-mask-size'],
+    nodeCidrMaskSizes: { ipv4: values['node-cidr-mask-size'] ?? values['node-cidr-mask-size-ipv4'], ipv6: values['node-cidr-mask-size'] ?? values['node-cidr-mask-size-ipv6'] },
     nodeMonitorPeriodMs: ms('node-monitor-period'),
     nodeMonitorGracePeriodMs: ms('node-monitor-grace-period'),
     nodeStartupGracePeriodMs: ms('node-startup-grace-period'),

@@ -36,7 +36,7 @@ export function configz(config: ControllersConfig): unknown {
       JobController: { ConcurrentJobSyncs: concurrent.job },
       CronJobController: { ConcurrentCronJobSyncs: concurrent.cronJob },
       NamespaceController: { ConcurrentNamespaceSyncs: concurrent.namespace },
-      NodeIPAMController: { NodeCIDRMaskSize: config.nodeCidrMaskSize },
+      NodeIPAMController: { NodeCIDRMaskSizeIPv4: config.nodeCidrMaskSizes.ipv4, NodeCIDRMaskSizeIPv6: config.nodeCidrMaskSizes.ipv6 },
       NodeLifecycleController: {
         NodeEvictionRate: nodeEviction.rate, SecondaryNodeEvictionRate: nodeEviction.secondaryRate, LargeClusterSizeThreshold: nodeEviction.largeClusterSize,
         UnhealthyZoneThreshold: nodeEviction.unhealthyZoneShare, NodeStartupGracePeriod: go(config.nodeStartupGracePeriodMs), NodeMonitorGracePeriod: go(config.nodeMonitorGracePeriodMs),

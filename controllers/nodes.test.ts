@@ -1,9 +1,9 @@
 // The decisions about nodes and their pods: lifecycle, taint eviction, addresses, pod garbage collection.
 import { expect } from 'chai';
 import type { Lease, Node, Pod, Taint, Toleration } from '#machinery/api/object.ts';
-import { nextFree, parseRange } from './node-ipam/reconcile.ts';
+import { nextFree, parseRanges } from './node-ipam/reconcile.ts';
 import { defaultConfig } from './config.ts';
-import { evictionIntervalMs, executionTaints, observe, schedulingTaints, silentConditions } from './node-lifecycle/reconcile.ts';
+import { agreeingLabels, evictionIntervalMs, executionTaints, observe, schedulingTaints, silentConditions } from './node-lifecycle/reconcile.ts';
 import { outOfService, surplus, unscheduledTerminating } from './podgc/reconcile.ts';
 import { stayMs } from './taint-eviction/reconcile.ts';
 
@@ -52,6 +52,11 @@ it('silentConditions() says Unknown once', () => {
     'Ready Unknown NodeStatusUnknown', 'DiskPressure Unknown NodeStatusUnknown', 'MemoryPressure Unknown NodeStatusNeverUpdated', 'PIDPressure Unknown NodeStatusNeverUpdated']);
   expect(silentConditions({ ...node({}), status: { conditions: silent } }, now)).to.equal(undefined);
 });
+it('agreeingLabels() follows the labels of today', () => {
+  expect(agreeingLabels({ 'kubernetes.io/os': 'linux', 'beta.kubernetes.io/os': 'linux' })).to.equal(undefined);
+  expect(agreeingLabels({ 'kubernetes.io/os': 'linux', 'beta.kubernetes.io/os': 'other', 'kubernetes.io/arch': 'arm64' })).to.deep.equal({ 'beta.kubernetes.io/os': 'linux', 'beta.kubernetes.io/arch': 'arm64' });
+  expect(agreeingLabels({ 'beta.kubernetes.io/os': 'linux' })).to.equal(undefined);
+});
 it('evictionIntervalMs() slows down when most of a zone is down', () => {
   const interval = (ready: number, down: number): number => evictionIntervalMs(ready, down, defaultConfig.nodeEviction);
   expect([interval(9, 1), interval(1, 2), interval(2, 8), interval(20, 40), interval(0, 9)]).to.deep.equal([10_000, 10_000, Infinity, 100_000, 10_000]);
@@ -80,15 +85,20 @@ describe('stayMs()', () => {
 });
 
 describe('nextFree()', () => {
+  const only = (cidr: string, size: number): ReturnType<typeof parseRanges>[number] => parseRanges(cidr, { ipv4: size, ipv6: size })[0]!; // one was given
   it('goes round and skips what is taken', () => {
-    const range = parseRange('10.42.0.0/22', 24);
+    const range = only('10.42.0.0/22', 24);
     expect(nextFree(range, new Set(['10.42.0.0/24']), -1)).to.deep.equal({ cidr: '10.42.1.0/24', index: 1 });
     expect(nextFree(range, new Set(['10.42.3.0/24']), 2)?.cidr).to.equal('10.42.0.0/24');
     expect(nextFree(range, new Set([0, 1, 2, 3].map((third) => `10.42.${third}.0/24`)), 0)).to.equal(undefined);
   });
-  it('starts at the network, and knows high addresses', () => expect(nextFree(parseRange('192.168.7.9/16', 26), new Set(), -1)?.cidr).to.equal('192.168.0.0/26'));
-  for (const [cidr, size] of [['x', 24], ['10.0.0.0', 24], ['10.0.0.0/33', 24], ['fd00::/48', 64], ['10.0.0.0/24', 16], ['10.0.0.0/8', 32]] as const) {
-    it(`refuses ${cidr} with ${size}`, () => expect(() => parseRange(cidr, size)).to.throw(/--cluster-cidr/));
+  it('gives parts of both families', () => {
+    const [six, four] = parseRanges('fd00:1::/56, 10.0.0.0/16', { ipv4: 24, ipv6: 64 });
+    expect([six && nextFree(six, new Set(['fd00:1::/64']), -1)?.cidr, four && nextFree(four, new Set(), 4)?.cidr]).to.deep.equal(['fd00:1:0:1::/64', '10.0.5.0/24']);
+  });
+  it('knows high addresses', () => expect(nextFree(only('192.168.0.0/16', 26), new Set(), -1)?.cidr).to.equal('192.168.0.0/26'));
+  for (const [cidr, size] of [['x', 24], ['10.0.0.0', 24], ['10.0.0.0/33', 24], ['10.0.0.0/24', 16], ['10.0.0.0/8', 32], ['fd00::/32', 64], ['10.0.0.0/16,10.1.0.0/16', 24], ['10.0.0.0/16,fd00::/48,fd01::/48', 24]] as const) {
+    it(`refuses ${cidr} with ${size}`, () => expect(() => parseRanges(cidr, { ipv4: size, ipv6: size })).to.throw(/--cluster-cidr/));
   }
 });
 

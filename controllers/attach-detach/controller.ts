@@ -47,8 +47,10 @@ export function createAttachDetachController({ informers, clientFor, recorderFor
     const { namespace = '', name = '' } = volume.spec?.claimRef ?? {};
     return name === '' ? [] : known.pods.byIndex('claim', `${namespace}/${name}`).flatMap(({ spec }) => spec?.nodeName ?? []);
   };
+  /** Every node is looked at when it begins. */
+  let isRunning = false;
   const look = (node: string): void => {
-    if (node !== '' && isManaged(known.nodes.get('', node))) queue.add(node);
+    if (isRunning && node !== '' && isManaged(known.nodes.get('', node))) queue.add(node);
   };
   known.pods.onChange((change) => {
     const { object } = change;
@@ -59,8 +61,9 @@ export function createAttachDetachController({ informers, clientFor, recorderFor
   known.nodes.onChange((change) => {
     const before = change.type === 'updated' ? change.old : undefined;
     const { metadata, status, spec } = change.object;
-    if (change.type === 'deleted') queue.add(metadata.name ?? '');
-    else if (!before || isManaged(before) !== isManaged(change.object) || !sameValue([before.status?.volumesInUse, before.status?.volumesAttached, before.spec?.taints], [status?.volumesInUse, status?.volumesAttached, spec?.taints])) look(metadata.name ?? '');
+    if (change.type === 'deleted') {
+      if (isRunning) queue.add(metadata.name ?? '');
+    } else if (!before || isManaged(before) !== isManaged(change.object) || !sameValue([before.status?.volumesInUse, before.status?.volumesAttached, before.spec?.taints], [status?.volumesInUse, status?.volumesAttached, spec?.taints])) look(metadata.name ?? '');
   });
   known.claims.onChange(({ type, object }) => {
     if (type !== 'deleted') for (const pod of known.pods.byIndex('claim', `${object.metadata.namespace}/${object.metadata.name}`)) look(pod.spec?.nodeName ?? '');
@@ -173,6 +176,7 @@ export function createAttachDetachController({ informers, clientFor, recorderFor
       group.start('CSI drivers', (signal) => drivers.run(signal));
       group.start(account, async (signal) => {
         await Promise.all([attachments.waitForSync(signal), drivers.waitForSync(signal)]);
+        isRunning = true;
         for (const { metadata } of known.nodes.list()) look(metadata.name ?? '');
         await runController({ name: 'persistentvolume-attach-detach-controller', queue, workers: 5, reconcile, maxRetries: Infinity }, signal);
       });

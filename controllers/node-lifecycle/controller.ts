@@ -2,7 +2,7 @@
 import { sleep } from '#machinery/base/clock.ts';
 import { createTaskGroup } from '#machinery/base/group.ts';
 import { createLogger } from '#machinery/base/log.ts';
-import type { Node, Taint } from '#machinery/api/object.ts';
+import type { Node, NodeCondition, Taint } from '#machinery/api/object.ts';
 import { isConflict, isNotFound } from '#machinery/api/status.ts';
 import { rfc3339 } from '#machinery/base/clock.ts';
 import { runController } from '#machinery/client/controller.ts';
@@ -11,7 +11,7 @@ import { leases, nodes, pods } from '#machinery/client/resources.ts';
 import { createWorkQueue } from '#machinery/client/work-queue.ts';
 import type { Controller, ControllerContext } from '../context.ts';
 import { isReady, sameValue } from '../pods.ts';
-import { evictionIntervalMs, executionTaints, nodeCondition, observe, readiness, schedulingTaints, silentConditions, zoneOf } from './reconcile.ts';
+import { agreeingLabels, evictionIntervalMs, executionTaints, nodeCondition, observe, readiness, schedulingTaints, silentConditions, zoneOf } from './reconcile.ts';
 import type { Health } from './reconcile.ts';
 
 const log = createLogger('node-lifecycle');
@@ -49,6 +49,8 @@ export function createNodeLifecycleController({ informers, clientFor, recorderFo
     let node = all.get('', name);
     if (!node) return;
     try {
+      const labels = agreeingLabels(node.metadata.labels);
+      if (labels) node = await client.patch(nodes, '', name, 'merge', { metadata: { labels } }, signal);
       const taints = schedulingTaints(node);
       if (!sameValue(taints, node.spec?.taints)) node = await setTaints(node, taints, signal);
       if (readiness(node) === 'True') {
@@ -77,6 +79,17 @@ export function createNodeLifecycleController({ informers, clientFor, recorderFo
     }
   }
 
+  /** One node that cannot be written does not keep us from the others. */
+  async function saySilent(name: string, conditions: readonly NodeCondition[], seen: Health, signal: AbortSignal): Promise<void> {
+    try {
+      const written = await client.patch(nodes, '', name, 'strategic', { status: { conditions } }, signal, { subresource: 'status' });
+      health.set(name, { ...observe(undefined, written, allLeases.get('kube-node-lease', name), now()), at: seen.at }); // our own words are no sign of life
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isNotFound(error)) log.warn('a node that has fallen silent could not be written, trying again', { node: name, error });
+    }
+  }
+
   async function monitor(signal: AbortSignal): Promise<void> {
     const zones = new Map<string, { ready: number; down: Node[] }>();
     for (const node of all.list()) {
@@ -87,10 +100,7 @@ export function createNodeLifecycleController({ informers, clientFor, recorderFo
       const isSilent = now() - seen.at > graceMs;
       if (isSilent) {
         const conditions = silentConditions(node, now());
-        if (conditions) {
-          const written = await client.patch(nodes, '', name, 'strategic', { status: { conditions } }, signal, { subresource: 'status' });
-          health.set(name, { ...observe(undefined, written, allLeases.get('kube-node-lease', name), now()), at: seen.at }); // our own words are no sign of life
-        }
+        if (conditions) await saySilent(name, conditions, seen, signal);
       }
       const zone = zones.get(zoneOf(node)) ?? { ready: 0, down: [] };
       zones.set(zoneOf(node), zone);
@@ -113,8 +123,9 @@ export function createNodeLifecycleController({ informers, clientFor, recorderFo
           metrics.nodeEvictions.with(zone).add();
         }
         await setTaints(node, taints, signal).catch((error: unknown) => {
-          if (!isNotFound(error) && !isConflict(error)) throw error; // the next round sees the newer node
-        });
+          signal.throwIfAborted();
+          if (!isNotFound(error) && !isConflict(error)) log.warn('a node could not be tainted, trying again', { node: node.metadata.name, error });
+        }); // the next round sees the newer node
       }
     }
   }

@@ -76,6 +76,15 @@ export function silentConditions(node: Node, now: number): NodeCondition[] | und
   return sameValue(conditions, node.status?.conditions) ? undefined : conditions;
 }
 
+/** Labels of before that have to say what today's do; undefined when they do. */
+export function agreeingLabels(labels: Readonly<Record<string, string>> = {}): Record<string, string> | undefined {
+  const missing = ['os', 'arch'].flatMap((part) => {
+    const today = labels[`kubernetes.io/${part}`];
+    return today === undefined || labels[`beta.kubernetes.io/${part}`] === today ? [] : [[`beta.kubernetes.io/${part}`, today] as const];
+  });
+  return missing.length === 0 ? undefined : Object.fromEntries(missing);
+}
+
 export function zoneOf(node: Node): string {
   const labels = node.metadata.labels ?? {};
   return `${labels['topology.kubernetes.io/region'] ?? ''}:${labels['topology.kubernetes.io/zone'] ?? ''}`;

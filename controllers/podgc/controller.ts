@@ -26,8 +26,9 @@ export function createPodGarbageCollector({ informers, clientFor, config, metric
       await client.delete(pods, namespace, name, { gracePeriodSeconds: 0, preconditions: { uid } }, signal);
     } catch (error) {
       if (isNotFound(error)) return;
+      signal.throwIfAborted();
       metrics.uncollectedPods.with(namespace, reason).add();
-      throw error;
+      log.warn('a pod could not be removed, trying again', { pod: `${namespace}/${name}`, reason, error }); // the others go all the same
     }
   }
 
