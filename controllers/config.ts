@@ -21,6 +21,8 @@ export interface ControllersConfig {
   useServiceAccountCredentials: boolean;
   /** PEM, of the CA that signs certificate signing requests; without it they are left to others. */
   clusterSigning?: { cert: string; key: string };
+  /** In place of it: a CA for each of some signers; the others' requests are left to others. */
+  signerCas: Readonly<Record<string, { cert: string; key: string }>>;
   /** The longest that a certificate signed here is good for. */
   clusterSigningDurationMs: number;
   /** PEM, of the key that signs tokens in Secrets of type service-account-token; '' leaves them alone. */
@@ -60,6 +62,7 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   leaderElectRetryPeriodMs: 2_000,
   serving: undefined,
   useServiceAccountCredentials: true,
+  signerCas: {},
   clusterSigningDurationMs: 365 * 86_400_000,
   serviceAccountPrivateKey: '',
   rootCa: '',
@@ -82,6 +85,14 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
 
 const duration = (normal: string, help: string): Flag & { kind: 'string'; default: string } => ({ kind: 'string', placeholder: 'DURATION', default: normal, help });
 const fraction = (normal: string, help: string): Flag & { kind: 'string'; default: string } => ({ kind: 'string', placeholder: 'NUMBER', default: normal, help });
+/** Flags of the signers that may have a CA of their own, and their names. */
+const signerFlags = {
+  'kubelet-serving': 'kubernetes.io/kubelet-serving', 'kubelet-client': 'kubernetes.io/kube-apiserver-client-kubelet',
+  'kube-apiserver-client': 'kubernetes.io/kube-apiserver-client', 'legacy-unknown': 'kubernetes.io/legacy-unknown',
+} as const;
+type SignerFlag = keyof typeof signerFlags;
+const signerFile = <K extends SignerFlag, P extends 'cert' | 'key'>(signer: K, part: P) =>
+  ({ [`cluster-signing-${signer}-${part}-file`]: { kind: 'string', placeholder: 'PATH', default: '', help: `${part === 'cert' ? 'CA certificate' : 'Private key'} of signer ${signerFlags[signer]} alone.` } }) as Record<`cluster-signing-${K}-${P}-file`, Flag & { kind: 'string'; default: string }>; // one key, as named
 const workers = (what: string, number: number): Flag & { kind: 'number'; default: number } =>
   ({ kind: 'number', default: number, min: 1, help: `${what} that are worked on at a time.` });
 
@@ -101,6 +112,8 @@ export const flags = {
   'root-ca-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'CA certificate to publish as ConfigMap kube-root-ca.crt in every namespace.' },
   'cluster-signing-cert-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'CA certificate that certificate signing requests are signed with.' },
   'cluster-signing-key-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'Its private key.' },
+  ...signerFile('kubelet-serving', 'cert'), ...signerFile('kubelet-serving', 'key'), ...signerFile('kubelet-client', 'cert'), ...signerFile('kubelet-client', 'key'),
+  ...signerFile('kube-apiserver-client', 'cert'), ...signerFile('kube-apiserver-client', 'key'), ...signerFile('legacy-unknown', 'cert'), ...signerFile('legacy-unknown', 'key'),
   'cluster-signing-duration': duration('8760h0m0s', 'The longest that a certificate signed here is good for.'),
   'service-account-private-key-file': { kind: 'string', placeholder: 'PATH', default: '', help: 'Key that signs the tokens of Secrets of type kubernetes.io/service-account-token.' },
   'allocate-node-cidrs': { kind: 'boolean', default: false, help: 'Give each node a part of --cluster-cidr for its pods.' },
@@ -155,6 +168,13 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
   const { 'cluster-signing-cert-file': certFile, 'cluster-signing-key-file': keyFile } = values;
   if ((certFile === '') !== (keyFile === '')) throw new UsageError('--cluster-signing-cert-file and --cluster-signing-key-file are given together or not at all');
   const ms = (name: keyof typeof flags): number => durationMs(name, String(values[name]));
+  const signerCas: Record<string, { cert: string; key: string }> = {};
+  for (const signer of Object.keys(signerFlags) as SignerFlag[]) { // its own keys
+    const [cert, key] = [values[`cluster-signing-${signer}-cert-file`], values[`cluster-signing-${signer}-key-file`]];
+    if ((cert === '') !== (key === '')) throw new UsageError(`--cluster-signing-${signer}-cert-file and --cluster-signing-${signer}-key-file are given together or not at all`);
+    if (cert !== '') signerCas[signerFlags[signer]] = { cert: await text(cert), key: await text(key) };
+  }
+  if (certFile !== '' && Object.keys(signerCas).length > 0) throw new UsageError('--cluster-signing-cert-file is for all signers: it does not go with a file for one of them');
   const share = (name: 'horizontal-pod-autoscaler-tolerance' | 'node-eviction-rate' | 'secondary-node-eviction-rate' | 'unhealthy-zone-threshold'): number => {
     const number = Number(values[name]);
     if (!(number >= 0)) throw new UsageError(`--${name} takes a number of 0 or more, not "${values[name]}"`);
@@ -178,6 +198,7 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
     serving: await servingOf(values),
     useServiceAccountCredentials: values['use-service-account-credentials'],
     ...(certFile === '' ? {} : { clusterSigning: { cert: await text(certFile), key: await text(keyFile) } }),
+    signerCas,
     clusterSigningDurationMs: ms('cluster-signing-duration'),
     serviceAccountPrivateKey: await text(values['service-account-private-key-file']),
     rootCa: await text(values['root-ca-file']),

@@ -59,12 +59,19 @@ describe('flags', () => {
     expect(config.horizontalPodAutoscaler.syncPeriodMs).to.equal(250);
     expect(config.client.server).to.equal('https://127.0.0.2:2');
   });
+  it('take a CA for one signer', async () => {
+    const config = await read('--cluster-signing-kubelet-client-cert-file=/dev/null', '--cluster-signing-kubelet-client-key-file=/dev/null');
+    expect([config.clusterSigning, config.signerCas]).to.deep.equal([undefined, { 'kubernetes.io/kube-apiserver-client-kubelet': { cert: '', key: '' } }]);
+  });
   const refused: [args: string[], message: RegExp][] = [
     [['--node-monitor-period=5'], /--node-monitor-period takes a duration such as 15s, not "5"/],
     [['--leader-elect-lease-duration=5s'], /LeaseDuration must be greater than RenewDeadline/],
     [['--node-eviction-rate=often'], /--node-eviction-rate takes a number/],
     [['--horizontal-pod-autoscaler-tolerance=-1'], /--horizontal-pod-autoscaler-tolerance takes a number of 0 or more/],
     [['--tls-cert-file=/dev/null'], /come together/],
+    [['--cluster-signing-kubelet-client-cert-file=/dev/null'], /are given together/],
+    [['--cluster-signing-cert-file=/dev/null', '--cluster-signing-key-file=/dev/null', '--cluster-signing-legacy-unknown-cert-file=/dev/null', '--cluster-signing-legacy-unknown-key-file=/dev/null'], /for all signers/],
+    [['--cluster-cidr=10.0.0.0/8,fd00::/48', '--node-cidr-mask-size=24'], /is for one network/],
     [['--node-monitor-period-ms=5'], /unknown flag/],
   ];
   for (const [args, message] of refused) {

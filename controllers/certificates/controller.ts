@@ -60,16 +60,17 @@ export function createCertificateApprover(context: ControllerContext): Controlle
   });
 }
 
-/** Signs for all four of Kubernetes' own signers with one CA. Without one it only says so. */
+/** Signs for those of Kubernetes' own four signers that have a CA: one for all, or each its own. Without any it only says so. */
 export function createCertificateSigner(context: ControllerContext): Controller {
-  const { clusterSigning: ca, clusterSigningDurationMs } = context.config;
-  if (!ca) {
+  const { clusterSigning, signerCas, clusterSigningDurationMs } = context.config;
+  if (!clusterSigning && Object.keys(signerCas).length === 0) {
     return { run: async () => log.info('no CA to sign with: certificate signing requests wait for other signers') };
   }
   const client = context.clientFor(account);
   return create('certificatesigningrequest-signing-controller', context, async (request, signal) => {
     const { signerName, usages, expirationSeconds } = request.spec ?? { signerName: '' };
-    if (!signers.some((signer) => signer === signerName) || !hasCondition(request, 'Approved') || hasCondition(request, 'Failed')) return;
+    const ca = signerCas[signerName] ?? clusterSigning;
+    if (!ca || !signers.some((signer) => signer === signerName) || !hasCondition(request, 'Approved') || hasCondition(request, 'Failed')) return;
     const asked = await parse(request);
     const problem = signingProblem(signerName, asked, usages);
     const write = (status: object): Promise<unknown> =>
