@@ -347,6 +347,11 @@ describe('the API server', function () {
       expect((after.body['spec'] as Record<string, unknown>)['replicas']).to.equal(5);
       expect(meta(after.body)['generation']).to.equal(2);
       expect((await call('PUT', `${deployments}/d/scale`, { body: { metadata: { name: 'd' }, spec: { replicas: -1 } } })).status).to.equal(422);
+      const table = await call('GET', `${deployments}/d/scale`, { headers: { Accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } });
+      const { columnDefinitions, rows } = table.body as { columnDefinitions: { name: string }[]; rows: { cells: unknown[]; object: { kind: string; metadata: { name: string } } }[] };
+      expect(columnDefinitions.map(({ name }) => name)).to.deep.equal(['Name', 'Desired', 'Available', 'Age']);
+      expect(rows[0]?.cells.slice(0, 3)).to.deep.equal(['d', 5, 0]);
+      expect(rows[0]?.object).to.deep.include({ kind: 'PartialObjectMetadata' });
     });
     it('the status subresource changes status only, the main resource everything but status', async () => {
       const path = '/apis/apps/v1/namespaces/default/deployments/d';

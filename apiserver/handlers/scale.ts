@@ -10,6 +10,9 @@ import { negotiateInput } from './negotiate.ts';
 import { writeOptions } from './options.ts';
 import { respond } from './respond.ts';
 import type { Writable } from './store.ts';
+import { objectJson } from './table.ts';
+import { scaleTable } from '../resources/columns/workloads.ts';
+import type { ResourceRow } from '../resources/resource.ts';
 import { copyJson } from '../patch/json-value.ts';
 
 const scaleKind = { group: 'autoscaling', version: 'v1', kind: 'Scale' } as const;
@@ -20,13 +23,15 @@ export async function serveScale(request: ApiRequest): Promise<void> {
   const rules = served.row.strategy.scale;
   if (!rules) throw noSuchResource();
   const form = outputForm(request);
+  const row: ResourceRow = { ...served.row, ...scaleKind, strategy: scaleTable };
+  const answer = (object: Writable): Promise<void> => respond(context, response, form, 200, objectJson(row, { object }, form.transform, context.query, Date.now()));
   const { name, verb } = context.info;
   const store = deps.storeOf(served);
   if (verb === 'get') {
     await deps.cache.waitForLatest(context.signal);
     const cached = served.stored?.cache.get(namespace, name);
     if (!cached) throw notFound(served.name, name);
-    return respond(context, response, form, 200, JSON.stringify(scaleOf(served.view(cached).object, rules)));
+    return answer(scaleOf(served.view(cached).object, rules));
   }
   let options: ReturnType<typeof writeOptions>;
   let change: (scale: Writable) => Promise<Writable>;
@@ -70,7 +75,7 @@ export async function serveScale(request: ApiRequest): Promise<void> {
     else delete object.metadata.managedFields;
     return object;
   });
-  return respond(context, response, form, 200, JSON.stringify(scaleOf(written.object, rules)));
+  return answer(scaleOf(written.object, rules));
 }
 
 /** Nothing of a Scale is put back, and it has one version. */

@@ -151,3 +151,11 @@ export const workloadTables: Readonly<Record<string, Table>> = {
     age,
   ),
 };
+
+/** Of the scale subresource, whatever it is the scale of. */
+export const scaleTable: Table = table(
+  part('Name', 'The name of what is scaled.', (object) => object.metadata?.name ?? ''),
+  part('Desired', 'How many replicas there should be.', field('spec.replicas', 0), { type: 'integer' }),
+  part('Available', 'How many replicas there are.', field('status.replicas', 0), { type: 'integer' }),
+  age,
+);
