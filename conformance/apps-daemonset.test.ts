@@ -30,7 +30,10 @@ describe('[sig-apps] Daemon set', function () {
   const daemon = (name: string, spec: object = {}, pods: object = {}): string => workload('DaemonSet', name, spec, pods);
   const get = (name: string): Promise<V1DaemonSet> => k.json<V1DaemonSet>(`get daemonset ${name}`);
   const rolledOut = (name: string): Promise<string> => k(`rollout status daemonset/${name} --timeout=60s`);
-  const podsOf = async (app: string): Promise<V1Pod[]> => (await k.json<V1PodList>(`get pods -l app=${app} --sort-by=.spec.nodeName`)).items.filter(({ metadata }) => !metadata?.deletionTimestamp);
+  const podsOf = async (app: string): Promise<V1Pod[]> => {
+    const { items } = await k.json<V1PodList>(`get pods -l app=${app}`);
+    return items.filter(({ metadata }) => !metadata?.deletionTimestamp).sort((a, b) => ((a.spec?.nodeName ?? '') < (b.spec?.nodeName ?? '') ? -1 : 1));
+  };
   const nodesOf = async (app: string): Promise<(string | undefined)[]> => (await podsOf(app)).map(({ spec }) => spec?.nodeName);
   const uid = (pod: V1Pod | undefined): string => pod?.metadata?.uid ?? '';
   const revisions = async (app: string): Promise<{ revision: number; hash: string | undefined }[]> =>
@@ -150,6 +153,56 @@ describe('[sig-apps] Daemon set', function () {
     await k(`delete pod ${before[1]?.metadata?.name}`);
     await until('the deleted one has the new image', async () => assert.deepEqual((await podsOf('manual')).map(({ spec }) => spec?.containers[0]?.image), [busyboxImage, otherImage]));
     await k('delete daemonset manual --wait=false');
+  });
+
+  it('[sig-apps] Daemon set [Serial] should surge pods onto nodes when spec was updated and update strategy is RollingUpdate', async () => {
+    await k.apply(daemon('surging', { minReadySeconds: 1, updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } }));
+    await rolledOut('surging');
+    const before = await podsOf('surging');
+    const watch = k.start('get pods -l app=surging -w --output-watch-events -o', 'jsonpath={.type},{.object.metadata.name},{.object.spec.nodeName},{.object.status.conditions[?(@.type=="Ready")].status},{.object.metadata.deletionTimestamp}{"\\n"}');
+    await until('the watch has begun', () => assert.lengthOf(watch.output().match(/ADDED/g) ?? [], 2));
+    await k('set env daemonset/surging VERSION=2');
+    await rolledOut('surging');
+    for (const { metadata } of before) await k(`wait --for=delete pod/${metadata?.name} --timeout=30s`);
+    await watch.stop();
+    const there = new Map<string, { node: string; ready: boolean }>();
+    let most = 0;
+    for (const line of watch.output().trim().split('\n')) {
+      const [type, name = '', node = '', ready, deleted] = line.split(',');
+      if (type === 'DELETED' || deleted) there.delete(name);
+      else there.set(name, { node, ready: ready === 'True' });
+      most = Math.max(most, there.size);
+      if (there.size >= 2) assert.sameMembers([...new Set([...there.values()].filter((pod) => pod.ready).map((pod) => pod.node))], [first, second], `each node is served after: ${line}`);
+    }
+    assert.equal(most, 3, 'one more than nodes, no less and no more');
+    assert.sameMembers([...there.values()].map(({ node }) => node), [first, second]);
+    await k('delete daemonset surging --wait=false');
+  });
+
+  it('kubectl drain waits for a disruption budget and leaves daemons where they are', async () => {
+    await k.apply(daemon('staying'));
+    await k.apply(workload('Deployment', 'guarded', {}, { spec: { nodeSelector: { 'kubernetes.io/hostname': second } } }));
+    await k('create pdb guarded --selector=app=guarded --min-available=1');
+    await rolledOut('staying');
+    await k('wait --for=jsonpath={.status.currentHealthy}=1 pdb/guarded --timeout=30s');
+    const guarded = uid((await podsOf('guarded'))[0]);
+    const drain = ['--pod-selector', 'app in (guarded,staying)'];
+    try {
+      const refused = await k.attempt(`drain ${second} --ignore-daemonsets --timeout=1s`, drain);
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.stderr, /Cannot evict pod as it would violate the pod's disruption budget/);
+      assert.equal(uid((await podsOf('guarded'))[0]), guarded);
+      await k('patch pdb guarded --type=merge -p', '{"spec":{"minAvailable":0}}');
+      await k('wait --for=jsonpath={.status.disruptionsAllowed}=1 pdb/guarded --timeout=30s');
+      assert.match(await k(`drain ${second} --ignore-daemonsets --timeout=60s`, ...drain), new RegExp(`node/${second} drained`));
+      assert.deepEqual(await nodesOf('staying'), [first, second]);
+      await until('its successor waits', async () => assert.deepEqual((await podsOf('guarded')).map(({ status }) => status?.phase), ['Pending']));
+    } finally {
+      await cluster.kubectl(`uncordon ${second}`);
+    }
+    await rolledOut('staying');
+    await k('rollout status deployment/guarded --timeout=60s');
+    await k('delete deployment,daemonset,pdb guarded staying --ignore-not-found --wait=false');
   });
 
   it('kubectl taint: NoSchedule keeps pods away, NoExecute sends them off, daemons that tolerate it stay', async () => {

@@ -1,5 +1,5 @@
 // ReplicaSets and ReplicationControllers under upstream's titles.
-import type { V1Pod, V1PodList, V1ReplicaSet, V1ReplicationController } from '@kubernetes/client-node';
+import type { V1Pod, V1PodList, V1ReplicaSet } from '@kubernetes/client-node';
 import { assert } from 'chai';
 import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
@@ -102,21 +102,23 @@ describe('[sig-apps] ReplicaSet and ReplicationController', function () {
     await k('delete pod -l app=released --wait=false');
   });
 
-  it('[sig-apps] ReplicationController should surface a failure condition on a common issue like exceeded quota [Conformance]', async () => {
-    const full = await cluster.namespace('quota');
-    await full('create quota two --hard=pods=2');
-    await until('the quota is known', async () => assert.equal(await full('get quota two -o', 'jsonpath={.status.hard.pods}'), '2'));
-    await full.apply(workload('ReplicationController', 'limited', { replicas: 3 }));
-    const failure = async (): Promise<object | undefined> => (await full.json<V1ReplicationController>('get rc limited')).status?.conditions?.find(({ type }) => type === 'ReplicaFailure');
-    await until('the failure', async () => {
-      const condition = await failure();
-      assert.deepInclude(condition, { status: 'True', reason: 'FailedCreate' });
-      assert.match((condition as { message: string }).message, /^pods "limited-\w+" is forbidden: exceeded quota: two, requested: pods=1, used: pods=2, limited: pods=2$/);
+  for (const [kind, title] of [['ReplicationController', 'should surface a failure condition on a common issue like exceeded quota [Conformance]'], ['ReplicaSet', 'should surface a failure condition on a common issue like exceeded quota']] as const) {
+    it(`[sig-apps] ${kind} ${title}`, async () => {
+      const full = await cluster.namespace('quota');
+      await full('create quota two --hard=pods=2');
+      await until('the quota is known', async () => assert.equal(await full('get quota two -o', 'jsonpath={.status.hard.pods}'), '2'));
+      await full.apply(workload(kind, 'limited', { replicas: 3 }));
+      const failure = async (): Promise<{ status: string; reason?: string; message?: string } | undefined> => (await full.json<V1ReplicaSet>(`get ${kind} limited`)).status?.conditions?.find(({ type }) => type === 'ReplicaFailure');
+      await until('the failure', async () => {
+        const condition = await failure();
+        assert.deepInclude(condition, { status: 'True', reason: 'FailedCreate' });
+        assert.match(condition?.message ?? '', /^pods "limited-\w+" is forbidden: exceeded quota: two, requested: pods=1, used: pods=2, limited: pods=2$/);
+      });
+      assert.match(await full(`events --for ${kind}/limited`), /Warning +FailedCreate .*exceeded quota/);
+      assert.equal(await full(`get ${kind} limited -o`, 'jsonpath={.status.replicas}'), '2');
+      await full(`scale ${kind} limited --replicas=2`);
+      await until('no failure', async () => assert.isUndefined(await failure()));
+      await cluster.kubectl(`delete namespace ${full.namespace} --wait=false`);
     });
-    assert.match(await full('events --for rc/limited'), /Warning +FailedCreate .*exceeded quota/);
-    assert.equal(await full('get rc limited -o', 'jsonpath={.status.replicas}'), '2');
-    await full('scale rc limited --replicas=2');
-    await until('no failure', async () => assert.isUndefined(await failure()));
-    await cluster.kubectl(`delete namespace ${full.namespace} --wait=false`);
-  });
+  }
 });

@@ -15,7 +15,7 @@ import { Expectations } from '../expectations.ts';
 import { createHistory, watchRevisions } from '../history/history.ts';
 import { dataOf, nextRevision, revisionData, revisionLabel, sameData, sortRevisions } from '../history/revisions.ts';
 import {
-  adoptPatch, claim, controllerReference, indexByController, isNamespaceTerminating, isReady, releasePatch, sameMap, sameValue,
+  adoptPatch, claim, controllerReference, indexByController, isNamespaceTerminating, releasePatch, sameMap, sameValue,
 } from '../pods.ts';
 import { podFromTemplate, slowStart } from '../replicaset/reconcile.ts';
 import { FailureBackoff } from './failure-backoff.ts';
@@ -85,8 +85,6 @@ export function createDaemonSetController({ informers, clientFor, recorderFor, n
     const moved = controllerOf(change.old)?.uid !== controllerOf(pod)?.uid;
     const previous = moved ? ownerOf(change.old) : undefined;
     if (previous) queue.add(keyOf(previous));
-    const wait = owner?.spec?.minReadySeconds ?? 0;
-    if (owner && wait > 0 && !isReady(change.old) && isReady(pod)) queue.addAfter(keyOf(owner), (wait + 1) * 1000);
     if (!controllerOf(pod) && (moved || !sameMap(change.old.metadata.labels, pod.metadata.labels))) enqueueMatching(pod);
   });
 

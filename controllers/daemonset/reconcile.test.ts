@@ -26,6 +26,7 @@ function pod(name: string, on: string, { hash = 'new', ready = 100, phase = 'Run
 }
 const view = (set: DaemonSet, nodes: Node[], pods: Pod[]): View =>
   ({ set, hash: 'new', now, pods: podsByNode(pods), fits: new Map(nodes.map((each) => [each.metadata.name ?? '', fit(set, each)])) });
+const old = (name: string, on: string, more: Traits = {}): Pod => pod(name, on, { hash: 'old', ...more });
 const names = (pods: readonly Pod[]): string[] => pods.map(({ metadata }) => metadata.name ?? '').sort((a, b) => (a < b ? -1 : 1));
 const three = [node('n1'), node('n2'), node('n3')];
 
@@ -101,7 +102,6 @@ describe('DaemonSet: plan()', () => {
 });
 
 describe('DaemonSet: planUpdate()', () => {
-  const old = (name: string, on: string, more: Traits = {}): Pod => pod(name, on, { hash: 'old', ...more });
   it('takes maxUnavailable away, counting what is down already', () => {
     const all = [old('a', 'n1'), old('b', 'n2'), old('c', 'n3')];
     expect(planUpdate(view(rolling({ maxUnavailable: 1 }), three, all)).remove).to.have.length(1);
@@ -139,6 +139,16 @@ describe('DaemonSet: calculateStatus()', () => {
         observedGeneration: 2,
       },
     });
+  });
+  it('looks again when a surging pod becomes available, which nothing else tells', () => {
+    const set = rolling({ maxSurge: 1, maxUnavailable: 0 }, { minReadySeconds: 60 });
+    const counts = (pods: Pod[]): [number | undefined, number | undefined] => {
+      const { status, nextAvailableMs } = calculateStatus(view(set, [node('n1')], pods), true);
+      return [status.numberAvailable, nextAvailableMs];
+    };
+    expect(counts([old('a', 'n1'), pod('x', 'n1', { ready: 20 })])).to.deep.equal([1, 40_000]);
+    expect(counts([old('a', 'n1'), pod('x', 'n1', { ready: 20, deleted: true })])).to.deep.equal([1, undefined]);
+    expect(counts([old('a', 'n1'), pod('x', 'n1', { ready: 60 })])).to.deep.equal([1, undefined]);
   });
   it('does not tell a generation that was not acted on', () => expect(calculateStatus(view(daemons(), [], []), false).status).not.to.have.property('observedGeneration'));
 });

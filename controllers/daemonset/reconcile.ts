@@ -229,7 +229,6 @@ function replaceBySurge(view: View, pods: ReadonlyMap<string, readonly Pod[]>, m
 export function calculateStatus(view: View, observed: boolean): { status: DaemonSetStatus; nextAvailableMs: number | undefined } {
   const { set, hash, now } = view;
   let [desired, current, misscheduled, ready, updated, available] = [0, 0, 0, 0, 0, 0];
-  let nextAvailableMs: number | undefined;
   for (const [node, { run }] of view.fits) {
     const pod = [...(view.pods.get(node) ?? [])].sort(byPlaceAndAge)[0];
     if (run) desired += 1;
@@ -241,12 +240,11 @@ export function calculateStatus(view: View, observed: boolean): { status: Daemon
     if (inMs === undefined) continue;
     ready += 1;
     if (inMs === 0) available += 1;
-    else nextAvailableMs = Math.min(nextAvailableMs ?? Infinity, inMs);
   }
   const generation = observed ? set.metadata.generation : set.status?.observedGeneration;
   const { collisionCount, conditions } = set.status ?? {};
   return {
-    nextAvailableMs,
+    nextAvailableMs: nextAvailableInMs(view),
     status: {
       currentNumberScheduled: current, numberMisscheduled: misscheduled, desiredNumberScheduled: desired, numberReady: ready,
       ...(generation === undefined ? {} : { observedGeneration: generation }),
@@ -257,4 +255,9 @@ export function calculateStatus(view: View, observed: boolean): { status: Daemon
       ...(conditions && conditions.length > 0 ? { conditions } : {}),
     },
   };
+}
+/** Also of pods that are not counted: a surging one lets the old one go then. */
+function nextAvailableInMs({ set, pods, now }: View): number | undefined {
+  const waits = [...pods.values()].flat().map((pod) => (isDeleted(pod) ? 0 : availableInMs(pod, set.spec?.minReadySeconds ?? 0, now) ?? 0)).filter((inMs) => inMs > 0);
+  return waits.length > 0 ? Math.min(...waits) : undefined;
 }

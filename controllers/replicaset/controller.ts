@@ -12,7 +12,7 @@ import { createWorkQueue } from '#machinery/client/work-queue.ts';
 import type { Controller, ControllerContext } from '../context.ts';
 import { Expectations } from '../expectations.ts';
 import {
-  adoptPatch, claim, controllerReference, indexByController, isActive, isNamespaceTerminating, isReady, isTerminal, releasePatch, sameMap, sameValue,
+  adoptPatch, claim, controllerReference, indexByController, isActive, isNamespaceTerminating, isTerminal, releasePatch, sameMap, sameValue,
 } from '../pods.ts';
 import { burst, calculateStatus, podFromTemplate, podsToDelete, slowStart } from './reconcile.ts';
 import type { Replicated } from './reconcile.ts';
@@ -99,11 +99,8 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
       const previous = ownerOf(change.old);
       if (previous) queue.add(keyOf(previous));
     }
-    if (owner) {
-      queue.add(keyOf(owner));
-      const wait = minReady(owner);
-      if (wait > 0 && !isReady(change.old) && isReady(pod)) queue.addAfter(keyOf(owner), wait * 1000);
-    } else if (!controllerOf(pod) && (moved || !sameMap(change.old.metadata.labels, pod.metadata.labels))) enqueueMatching(pod);
+    if (owner) queue.add(keyOf(owner));
+    else if (!controllerOf(pod) && (moved || !sameMap(change.old.metadata.labels, pod.metadata.labels))) enqueueMatching(pod);
   });
 
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
