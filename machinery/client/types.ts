@@ -114,6 +114,7 @@ export interface Informers {
 /** Keys waiting for work: deduplicated, one worker per key at a time, delays and per-key back-off inside. */
 export interface WorkQueue {
   add(key: string): void;
+  /** Later, unless an add() comes before and takes its place: what has to happen at a time is for reconcile to ask for, with requeueAfterMs. */
   addAfter(key: string, delayMs: number): void;
   /** Puts the key back after its back-off (5 ms doubling to 1000 s, as client-go's default). */
   addRateLimited(key: string): void;
