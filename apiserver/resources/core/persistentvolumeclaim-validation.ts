@@ -55,8 +55,9 @@ export function validateClaimSpec(spec: Obj, path: string, old?: Obj): FieldErro
   const namespace = text(reference?.['namespace']);
   if (namespace !== '') errors.push(...invalidAll(`${path}.dataSourceRef.namespace`, namespace, nameIsLabel(namespace, false)));
   if (source && reference) {
-    if (namespace !== '') errors.push(invalidField(path, `${path}.dataSource`, 'may not be specified when dataSourceRef.namespace is specified'));
-    else if (['apiGroup', 'kind', 'name'].some((field) => source[field] !== reference[field])) errors.push(invalidField(path, `${path}.dataSource`, 'must match dataSourceRef'));
+    // The bad value is a path upstream, whose JSON is empty.
+    if (namespace !== '') errors.push(invalidField(path, {}, 'may not be specified when dataSourceRef.namespace is specified'));
+    else if (['apiGroup', 'kind', 'name'].some((field) => source[field] !== reference[field])) errors.push(invalidField(path, {}, 'must match dataSourceRef'));
   }
   const attributes = text(spec['volumeAttributesClassName']);
   if (attributes !== '') errors.push(...invalidAll(`${path}.volumeAttributesClassName`, attributes, dns1123SubdomainErrors(attributes)));

@@ -19,7 +19,7 @@ export function validateSeccompProfile(context: Obj, path: string): FieldError[]
   const errors = type === '' ? [required(`${here}.type`, 'type is required when seccompProfile is set')] : oneOf(`${here}.type`, type, profileTypes);
   const field = `${here}.localhostProfile`;
   if (type === 'Localhost') errors.push(...(local === undefined ? [required(field, 'must be set when seccomp type is Localhost')] : validateDescendingPath(text(local), field)));
-  else if (local !== undefined) errors.push(invalidField(field, profile, 'can only be set when seccomp type is Localhost'));
+  else if (local !== undefined) errors.push(invalidField(field, { Type: type, LocalhostProfile: local }, 'can only be set when seccomp type is Localhost'));
   return errors;
 }
 
