@@ -59,7 +59,9 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
   const audit = limits.audit && await (await import('./audit/auditor.ts')).createAuditor(limits.audit);
   const registry = new Registry();
   let served: ServedResources | undefined;
-  const storage = measureStorage(wrapStorage(await openStorage(config)), registry, (key) =>
+  const engine = wrapStorage(await openStorage(config));
+  const encrypted = limits.encryption ? await (await import('./storage/encryption/encryption.ts')).encrypt(engine, limits.encryption, signal) : engine;
+  const storage = measureStorage(encrypted, registry, (key) =>
     served?.all().find(({ stored, row }) => stored?.row === row && key.startsWith(stored.prefix))?.row);
   const stop = new AbortController();
   const inner = stop.signal;

@@ -22,6 +22,8 @@ export interface ApiserverOptions {
   shutdownSendRetryAfter: boolean;
   /** API versions and resources that are switched on or off. */
   runtimeConfig: RuntimeConfig;
+  /** Undefined: values are stored as they are. */
+  encryption?: { file: string; reload: boolean } | undefined;
   /** Undefined: nothing is audited. */
   audit?: AuditOptions | undefined;
 }
@@ -38,6 +40,8 @@ export const optionFlags = {
   'shutdown-delay-duration': { kind: 'string', placeholder: 'DURATION', default: '0s', help: 'How long to go on serving after /readyz began to fail.' },
   'shutdown-send-retry-after': { kind: 'boolean', default: false, help: 'Listen while stopping, and answer 429 with Retry-After.' },
   'runtime-config': { kind: 'list', placeholder: 'KEY=BOOL,…', default: [], help: 'What to serve beside the usual: api/all, api/beta, group/version, group/version/resource.' },
+  'encryption-provider-config': { kind: 'string', placeholder: 'FILE', help: 'EncryptionConfiguration: which resources are encrypted at rest, and how.' },
+  'encryption-provider-config-automatic-reload': { kind: 'boolean', default: false, help: 'Take that file again when it changes, within a minute.' },
   ...auditFlags,
 } as const satisfies FlagTable;
 
@@ -56,6 +60,7 @@ export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOp
     shutdownDelayMs: duration('shutdown-delay-duration', 0),
     shutdownSendRetryAfter: values['shutdown-send-retry-after'],
     runtimeConfig: readRuntimeConfig(values['runtime-config']),
+    encryption: values['encryption-provider-config'] === undefined ? undefined : { file: values['encryption-provider-config'], reload: values['encryption-provider-config-automatic-reload'] },
     audit: readAuditOptions(values),
   };
 }

@@ -235,7 +235,7 @@ export class ObjectStore {
         }
         return { ...finished(object), created: false, deleted: true };
       }
-      if (current.bytes && sameButForTimes(object, old)) {
+      if (current.bytes && sameButForTimes(object, old) && !(this.#deps.storage.isStale && await this.#deps.storage.isStale(key))) {
         return { object: copyJson(old) as Writable, bytes: current.bytes, created: false, deleted: false };
       }
       if (request.dryRun) return { ...finished(object), created: false, deleted: false };

@@ -77,6 +77,7 @@ export function measureStorage(storage: Storage, registry: Registry, resourceOf:
     range: (options) => measured('list', options.prefix, storage.range(options)),
     put: (key, value, options) => measured(options.expected === 0n ? 'create' : 'update', key, storage.put(key, value, options)),
     delete: (key, options) => measured('delete', key, storage.delete(key, options)),
+    ...(storage.isStale ? { isStale: (key: string) => measured('get', key, storage.isStale?.(key) ?? Promise.resolve(false)) } : {}),
     revision: () => storage.revision(),
     async *watch(prefix, afterRevision, signal) {
       for await (const batch of storage.watch(prefix, afterRevision, signal)) {

@@ -85,6 +85,8 @@ export interface Storage {
   /** Durable when it resolves: it survives kill -9 and power loss. */
   put(key: string, value: Buffer, options: WriteOptions): Promise<WriteResult>;
   delete(key: string, options: { expected: bigint }): Promise<WriteResult>;
+  /** What stands there should be written again even if it does not change: it is encrypted in another way than writes are now. */
+  isStale?(key: string): Promise<boolean>;
   /** The newest revision, linearizable. Never goes back, not even across restarts. */
   revision(): Promise<bigint>;
   /**
