@@ -1,7 +1,6 @@
 // Every controller by upstream's name. Not here yet: see README.md.
+import { sleep } from '#machinery/base/clock.ts';
 import type { CreateController } from './context.ts';
-import { createBootstrapSigner, createTokenCleaner } from './bootstrap-token/controller.ts';
-import { createCertificateApprover, createCertificateCleaner, createCertificateSigner } from './certificates/controller.ts';
 import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
 import { createCronJobController } from './cronjob/controller.ts';
 import { createDaemonSetController } from './daemonset/controller.ts';
@@ -18,10 +17,8 @@ import { createNamespaceController } from './namespace/controller.ts';
 import { createNodeIpamController } from './node-ipam/controller.ts';
 import { createNodeLifecycleController } from './node-lifecycle/controller.ts';
 import { createPersistentVolumeBinder } from './persistentvolume-binder/controller.ts';
-import { createPodGarbageCollector } from './podgc/controller.ts';
 import { createPvProtectionController } from './pv-protection/controller.ts';
 import { createPvcProtectionController } from './pvc-protection/controller.ts';
-import { createHorizontalPodAutoscaler } from './podautoscaler/controller.ts';
 import { createReplicaSetController, createReplicationControllerController } from './replicaset/controller.ts';
 import { createResourceQuotaController } from './resourcequota/controller.ts';
 import { createRootCaPublisher } from './root-ca-publisher/controller.ts';
@@ -33,13 +30,14 @@ import { createTaintEvictionController } from './taint-eviction/controller.ts';
 import { createTtlController } from './ttl/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
 import { createValidatingPolicyStatusController } from './validatingadmissionpolicy-status/controller.ts';
-import { createVacProtectionController } from './vac-protection/controller.ts';
-import { createVolumeExpander } from './volume-expand/controller.ts';
 
-/** Loaded when it runs: nothing that a cluster needs to be ready waits for it. */
+/** Loading them costs time that others need in the first moment; nobody misses them in it. */
+const laterMs = 1000;
 function later(load: () => Promise<CreateController>): CreateController {
   return (context) => ({
     async run(signal) {
+      await sleep(laterMs, signal).catch(() => undefined); // seen just below
+      if (signal.aborted) return;
       const controller = (await load())(context);
       await context.informers.waitForSync(signal);
       await controller.run(signal);
@@ -53,7 +51,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'endpointslice-controller': createEndpointSliceController,
   'endpointslice-mirroring-controller': createEndpointSliceMirroringController,
   'replicationcontroller-controller': createReplicationControllerController,
-  'pod-garbage-collector-controller': createPodGarbageCollector,
+  'pod-garbage-collector-controller': later(async () => (await import('./podgc/controller.ts')).createPodGarbageCollector),
   'resourcequota-controller': createResourceQuotaController,
   'namespace-controller': createNamespaceController,
   'serviceaccount-controller': createServiceAccountController,
@@ -63,15 +61,15 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'cronjob-controller': createCronJobController,
   'deployment-controller': createDeploymentController,
   'replicaset-controller': createReplicaSetController,
-  'horizontal-pod-autoscaler-controller': createHorizontalPodAutoscaler,
+  'horizontal-pod-autoscaler-controller': later(async () => (await import('./podautoscaler/controller.ts')).createHorizontalPodAutoscaler),
   'disruption-controller': createDisruptionController,
   'statefulset-controller': createStatefulSetController,
-  'certificatesigningrequest-signing-controller': createCertificateSigner,
-  'certificatesigningrequest-approving-controller': createCertificateApprover,
-  'certificatesigningrequest-cleaner-controller': createCertificateCleaner,
+  'certificatesigningrequest-signing-controller': later(async () => (await import('./certificates/controller.ts')).createCertificateSigner),
+  'certificatesigningrequest-approving-controller': later(async () => (await import('./certificates/controller.ts')).createCertificateApprover),
+  'certificatesigningrequest-cleaner-controller': later(async () => (await import('./certificates/controller.ts')).createCertificateCleaner),
   'ttl-controller': createTtlController,
-  'bootstrap-signer-controller': createBootstrapSigner,
-  'token-cleaner-controller': createTokenCleaner,
+  'bootstrap-signer-controller': later(async () => (await import('./bootstrap-token/controller.ts')).createBootstrapSigner),
+  'token-cleaner-controller': later(async () => (await import('./bootstrap-token/controller.ts')).createTokenCleaner),
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,
@@ -82,11 +80,11 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'clusterrole-aggregation-controller': createClusterRoleAggregationController,
   'service-cidr-controller': createServiceCidrController,
   'root-ca-certificate-publisher-controller': createRootCaPublisher,
-  'volumeattributesclass-protection-controller': createVacProtectionController,
+  'volumeattributesclass-protection-controller': later(async () => (await import('./vac-protection/controller.ts')).createVacProtectionController),
   'validatingadmissionpolicy-status-controller': createValidatingPolicyStatusController,
   'persistentvolume-binder-controller': createPersistentVolumeBinder,
   'persistentvolume-attach-detach-controller': later(async () => (await import('./attach-detach/controller.ts')).createAttachDetachController),
-  'persistentvolume-expander-controller': createVolumeExpander,
+  'persistentvolume-expander-controller': later(async () => (await import('./volume-expand/controller.ts')).createVolumeExpander),
   'ephemeral-volume-controller': createEphemeralVolumeController,
   'legacy-serviceaccount-token-cleaner-controller': later(async () => (await import('./legacy-serviceaccount-token-cleaner/controller.ts')).createLegacyTokenCleaner),
   // Not upstream's: the provisioner behind the default StorageClass.
