@@ -12,6 +12,7 @@ import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { createLimitRanger } from './limit-ranger.ts';
 import { createNamespaceLifecycle } from './namespace-lifecycle.ts';
 import { createNodeRestriction } from './node-restriction.ts';
+import { createParamAccessCheck } from './policies/param-access.ts';
 import { createPolicyPlugins } from './policies/plugins.ts';
 import { createPodSecurity } from './pod-security/pod-security.ts';
 import { createPodTopologyLabels } from './pod-topology-labels.ts';
@@ -47,6 +48,7 @@ export function admissionPlugins({ backend, signal }: Pick<ServerDeps, 'backend'
     policies.mutating,
     webhooks.mutating,
     createEscalationCheck(authorizer, authorizer.rbac),
+    createParamAccessCheck(backend, authorizer),
     policies.validating,
     webhooks.validating,
     createResourceQuotaAdmission(backend),

@@ -43,7 +43,7 @@ export class AdmissionRequest {
   get equivalents(): readonly Form[] {
     const { row, subresource } = this.attributes;
     return this.#equivalents ??= this.#backend.rows()
-      .filter((one) => one !== row && storeOf(one) === storeOf(row) && (subresource === '' || one.subresources.some(({ name }) => name === subresource)))
+      .filter((one) => one !== row && !one.unserved && storeOf(one) === storeOf(row) && (subresource === '' || one.subresources.some(({ name }) => name === subresource)))
       .map((one) => formOf(one, subresource));
   }
 

@@ -107,7 +107,7 @@ function configurationText(error: unknown): string {
 
 function rowOf({ apiVersion = '', kind = '' }: ParamKind, backend: Pick<Backend, 'rows'>): ResourceRow {
   const { group, version } = parseApiVersion(apiVersion);
-  const row = backend.rows().find((one) => one.group === group && one.version === version && one.kind === kind && one.verbs.includes('list'));
+  const row = backend.rows().find((one) => one.group === group && one.version === version && one.kind === kind && !one.unserved && one.verbs.includes('list'));
   if (!row) throw new ConfigurationError(`failed to find resource referenced by paramKind: '${group}/${version}, Kind=${kind}'`);
   return row;
 }

@@ -224,6 +224,24 @@ describe('admission policies', function () {
   });
 
   describe('are refused', () => {
+    it('to those who may not read the parameters', async () => {
+      const rbac = '/apis/rbac.authorization.k8s.io/v1';
+      await server.call('POST', `${rbac}/clusterroles`, { body: { metadata: { name: 'policies' }, rules: [{ apiGroups: ['admissionregistration.k8s.io'], resources: ['*'], verbs: ['*'] }] } });
+      await server.call('POST', `${rbac}/clusterrolebindings`, { body: { metadata: { name: 'policies' }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'policies' }, subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'guest' }] } });
+      const write = async (resource: string, name: string, spec: Record<string, unknown>, as: 'guest' | 'admin' = 'guest'): Promise<string> => {
+        const answer = await server.call('POST', `${group}/${resource}`, { body: { metadata: { name }, spec }, as });
+        if (answer.status === 201) made.push(`${group}/${resource}/${name}`);
+        return message(answer);
+      };
+      const withParams = (kind: string): Record<string, unknown> => ({ paramKind: { apiVersion: 'v1', kind }, matchConstraints: { resourceRules: [rule] }, validations: [{ expression: 'true' }] });
+      expect(await write('validatingadmissionpolicies', 'guests', withParams('Secret')))
+        .to.match(/^422 ValidatingAdmissionPolicy\.admissionregistration\.k8s\.io "guests" is invalid: spec\.paramKind: Forbidden: user &\{guest .*\} must have "get" permission on all objects of the referenced paramKind \(kind=Secret, apiVersion=v1\)$/);
+      expect(await write('validatingadmissionpolicies', 'admins', withParams('Secret'), 'admin')).to.equal('201 ok');
+      const binding = (policyName: string, paramRef: object): Record<string, unknown> => ({ policyName, validationActions: ['Deny'], paramRef: { parameterNotFoundAction: 'Allow', ...paramRef } });
+      expect(await write('validatingadmissionpolicybindings', 'b1', binding('admins', { name: 'x', namespace: 'default' }))).to.match(/spec\.paramRef: Forbidden: user .* does not have "get" permission on the object referenced by paramRef$/);
+      expect(await write('validatingadmissionpolicybindings', 'b2', binding('nothing', { selector: {} }))).to.match(/spec\.paramRef: Forbidden: unable to get policy nothing to determine minimum required permissions and user .* does not have "list" permission/);
+      expect(await write('validatingadmissionpolicybindings', 'b3', binding('admins', { name: 'x', namespace: 'default' }), 'admin')).to.equal('201 ok');
+    });
     const problems = async (type: 'validating' | 'mutating', spec: Record<string, unknown>): Promise<string> => message(await server.call('POST', `${group}/${type}admissionpolicies`, { body: { metadata: { name: 'refused' }, spec: { matchConstraints: { resourceRules: [rule] }, ...(type === 'mutating' ? { reinvocationPolicy: 'Never' } : {}), ...spec } } }));
     it('with expressions that cannot be compiled', async () => {
       expect(await problems('validating', { validations: [{ expression: 'object.' }] })).to.match(/^422 ValidatingAdmissionPolicy\.admissionregistration\.k8s\.io "refused" is invalid: spec\.validations\[0\]\.expression: Invalid value: "object\.": compilation failed: ERROR: <input>:1:8: Syntax error: /);
