@@ -23,13 +23,40 @@ const asService = (object: Readonly<KubeObject> | undefined): Readonly<Service> 
 
 export async function repairClusterIps(backend: Parts, record: RecordEvent, now: number, signal: AbortSignal): Promise<void> {
   await backend.refresh(signal);
-  const ranges = backend.cached(serviceCidrs).flatMap((object) =>
-    ((object.spec ?? {}) as { cidrs?: string[] }).cidrs?.map(parseRange).filter((range) => range !== undefined) ?? []); // validated when it was stored
+  const ranges = rangesOf(backend);
   const services = backend.cached('services') as readonly unknown[] as readonly Readonly<Service>[]; // the rows of services
   const addresses = backend.cached(ipAddresses);
   const repaired = new Set<string>();
   for (const service of services) for (const address of await repairService(backend, record, ranges, service)) repaired.add(address);
   for (const object of addresses) if (!repaired.has(object.metadata?.name ?? '')) await repairAddress(backend, record, object, now);
+}
+
+/** What has changed: Services by namespace and name, addresses by name. */
+export interface ChangedAllocations { services: ReadonlyMap<string, Owner>; addresses: ReadonlySet<string> }
+
+/** The same for what has just changed: an address that somebody deleted comes back at once, not with the next round. */
+export async function repairChanged(backend: Parts, record: RecordEvent, changed: ChangedAllocations, now: number, signal: AbortSignal): Promise<void> {
+  await backend.refresh(signal);
+  const ranges = rangesOf(backend);
+  for (const { namespace, name } of changed.services.values()) {
+    const service = asService(backend.lookup('services', namespace, name));
+    if (service && service.metadata.deletionTimestamp === undefined) await repairService(backend, record, ranges, service);
+  }
+  for (const name of changed.addresses) {
+    const object = backend.lookup(ipAddresses, '', name);
+    if (object) await repairAddress(backend, record, object, now);
+  }
+}
+
+/** Whose address this is; undefined when it is no Service's. */
+export function serviceOf(address: Readonly<KubeObject>): Owner | undefined {
+  const parent = parentOf(address);
+  return isService(parent) ? { namespace: parent.namespace ?? '', name: parent.name ?? '' } : undefined;
+}
+
+function rangesOf(backend: Parts): AddressRange[] {
+  return backend.cached(serviceCidrs).flatMap((object) =>
+    ((object.spec ?? {}) as { cidrs?: string[] }).cidrs?.map(parseRange).filter((range) => range !== undefined) ?? []); // validated when it was stored
 }
 
 /** The addresses whose objects it made. */

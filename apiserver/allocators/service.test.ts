@@ -7,7 +7,7 @@ import type { ServerDeps } from '../backend.ts';
 import type { Reservation } from '../resources/resource.ts';
 import { staticBand } from './cluster-ips.ts';
 import { createNodePortAllocation } from './node-ports.ts';
-import { repairClusterIps } from './repair-cluster-ips.ts';
+import { repairChanged, repairClusterIps, serviceOf } from './repair-cluster-ips.ts';
 import { createNodePortRepair } from './repair-node-ports.ts';
 import { createServiceAllocator, type ServiceAllocator } from './service.ts';
 
@@ -196,6 +196,18 @@ describe('createServiceAllocator()', () => {
         'ClusterIPNotAllocated: Cluster IP [IPv4]: 10.43.0.7 is not allocated; repairing',
         'IPAddressNotAllocated: IPAddress: 10.43.0.9 for Service a/died appears to have leaked: cleaning up',
       ]);
+    });
+    it('looks at once at what has changed: a deleted address of a Service comes back, others stay', async () => {
+      const kept = await write(service('kept'));
+      backend.put('services', service('other', { clusterIP: '10.43.0.7', clusterIPs: ['10.43.0.7'] }) as unknown as KubeObject);
+      const address = kept.spec?.clusterIP ?? '';
+      const object = backend.lookup('ipaddresses.networking.k8s.io', '', address) ?? expect.fail();
+      expect(serviceOf(object)).to.deep.equal({ namespace: 'a', name: 'kept' });
+      await backend.store('ipaddresses.networking.k8s.io').delete('', address);
+      const changed = { services: new Map([['a/kept', { namespace: 'a', name: 'kept' }], ['a/gone', { namespace: 'a', name: 'gone' }]]), addresses: new Set(['10.43.0.99']) };
+      await repairChanged(backend, async ({ reason, note }) => void events.push(`${reason}: ${note}`), changed, Date.parse(early), signal);
+      expect(addresses()).to.deep.equal([address]);
+      expect(events).to.deep.equal([`ClusterIPNotAllocated: Cluster IP [IPv4]: ${address} is not allocated; repairing`]);
     });
     it('tells of addresses outside all ranges, and of one that two Services have', async () => {
       cidr('kubernetes', '10.43.0.0/24');
