@@ -50,6 +50,26 @@ describe('the rules of', () => {
     });
   }
 });
+
+describe('what is too much of', () => {
+  const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, index) => make(index));
+  const job = { template: { metadata: { labels: { app: 'a' } }, spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'nginx:1' }] } }, completionMode: 'Indexed', completions: 100_000, parallelism: 1 };
+  const rows: [about: string, id: string, change: Json, error: string | undefined][] = [
+    ['endpoints', 'endpointslices.discovery.k8s.io', { endpoints: times(1000, (index) => ({ addresses: [`10.0.${index >> 8}.${index & 255}`] })) }, undefined],
+    ['endpoints', 'endpointslices.discovery.k8s.io', { endpoints: times(1001, (index) => ({ addresses: [`10.0.${index >> 8}.${index & 255}`] })) }, 'endpoints: Too many: 1001: must have at most 1000 items'],
+    ['ports of endpoints', 'endpointslices.discovery.k8s.io', { ports: times(20_001, (index) => ({ name: `p${index}`, port: 80, protocol: 'TCP' })) }, 'ports: Too many: 20001: must have at most 20000 items'],
+    ['parameters of a storage class', 'storageclasses.storage.k8s.io', { parameters: Object.fromEntries(times(512, (index) => [`k${index}`, 'v'])) }, undefined],
+    ['parameters of a storage class', 'storageclasses.storage.k8s.io', { parameters: Object.fromEntries(times(513, (index) => [`k${index}`, 'v'])) }, 'parameters: Too long: may not be more than 512 bytes'],
+    ['indexes that succeed', 'jobs.batch', { spec: { ...job, successPolicy: { rules: [{ succeededIndexes: times(13_000, (index) => 10_000 + index).join(',') }] } } }, 'spec.successPolicy.rules[0].succeededIndexes: Too long: may not be more than 65536 bytes'],
+  ];
+  for (const [about, id, change, error] of rows) {
+    it(`${about}: ${error ?? 'just not yet'}`, () => {
+      const { errors } = create(id, { ...minimal[id], ...change, ...uid(minimal[id] ?? {}) });
+      expect(errors).to.deep.equal(error === undefined ? [] : [error]);
+    });
+  }
+});
+
 /** What the server has set before the rules of a kind are asked. */
 function uid(object: Json): Json {
   return { metadata: { ...object['metadata'] as Json, uid: 'u' } };

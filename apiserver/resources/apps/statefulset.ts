@@ -97,7 +97,7 @@ function validateUpdateStrategy(strategy: Obj): FieldError[] {
   const path = 'spec.updateStrategy';
   const rolling = asObject(strategy['rollingUpdate']);
   switch (text(strategy['type'])) {
-    case 'OnDelete': return rolling ? [invalidField(`${path}.rollingUpdate`, rolling, "only allowed for updateStrategy 'RollingUpdate'")] : [];
+    case 'OnDelete': return rolling ? [invalidField(`${path}.rollingUpdate`, { Partition: rolling['partition'] ?? null, MaxUnavailable: rolling['maxUnavailable'] ?? null }, "only allowed for updateStrategy 'RollingUpdate'")] : [];
     case 'RollingUpdate': return rolling ? notNegative(`${path}.rollingUpdate.partition`, rolling['partition']) : [];
     default: return [invalidField(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")];
   }

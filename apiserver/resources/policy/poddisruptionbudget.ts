@@ -17,7 +17,11 @@ export const disruptionBudgetStrategy = kindStrategy({
   validate(object) {
     const spec = asObject(object['spec']) ?? {};
     const errors: FieldError[] = [];
-    if (spec['minAvailable'] !== undefined && spec['maxUnavailable'] !== undefined) errors.push(invalidField('spec', spec, 'minAvailable and maxUnavailable cannot be both set'));
+    if (spec['minAvailable'] !== undefined && spec['maxUnavailable'] !== undefined) {
+      // As Go prints the struct.
+      const shown = { MinAvailable: spec['minAvailable'], Selector: spec['selector'] ?? null, MaxUnavailable: spec['maxUnavailable'], UnhealthyPodEvictionPolicy: spec['unhealthyPodEvictionPolicy'] ?? null };
+      errors.push(invalidField('spec', shown, 'minAvailable and maxUnavailable cannot be both set'));
+    }
     for (const field of ['minAvailable', 'maxUnavailable']) {
       const value = spec[field];
       if (value !== undefined) errors.push(...intOrPercentErrors(value, `spec.${field}`), ...notOver100Percent(value, `spec.${field}`));
