@@ -1,5 +1,6 @@
 // Every admission plugin in the order it runs (upstream's recommended order).
 import type { Registry } from '#machinery/base/metrics.ts';
+import { createClaimStatusCheck } from '../auth/claim-status.ts';
 import { createEscalationCheck } from '../auth/escalation.ts';
 import type { Rbac } from '../auth/rbac.ts';
 import type { ServerDeps } from '../backend.ts';
@@ -48,6 +49,7 @@ export function admissionPlugins({ backend, signal }: Pick<ServerDeps, 'backend'
     policies.mutating,
     webhooks.mutating,
     createEscalationCheck(authorizer, authorizer.rbac),
+    createClaimStatusCheck(authorizer),
     createParamAccessCheck(backend, authorizer),
     policies.validating,
     webhooks.validating,
