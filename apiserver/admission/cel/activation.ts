@@ -39,10 +39,9 @@ export class Activation {
   #spentOnVariables = 0;
 
   constructor({ request, versioned, params, authorizer, namespace, variables }: ActivationInput) {
-    const { options } = request.attributes;
     this.#values = {
       object: versioned.object ?? null, oldObject: versioned.oldObject ?? null, params: params ?? null, namespaceObject: namespace ? exposed(namespace) : null,
-      request: { ...requestFacts(request, versioned.form), options: 'kind' in options ? options : null },
+      request: requestFacts(request, versioned.form),
       ...(authorizer ? authorizerValues(authorizer, request) : {}),
     };
     if (variables) this.#values['variables'] = this.#lazily(variables);

@@ -26,12 +26,10 @@ export function chooseVersion(versions: readonly string[]): string | undefined {
 }
 
 export function reviewOf(version: string, uid: string, request: AdmissionRequest, { form, object, oldObject }: Versioned): string {
-  const { options } = request.attributes;
   return JSON.stringify({
     kind: 'AdmissionReview', apiVersion: `${group}/${version}`,
     request: {
       uid, ...requestFacts(request, form), object: object ?? null, oldObject: oldObject ?? null,
-      options: 'kind' in options ? options : null, // connections have none
     },
   });
 }
