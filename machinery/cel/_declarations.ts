@@ -362,8 +362,9 @@ export function overloadsOf(name: string): readonly Overload[] | undefined {
   return functions.get(name);
 }
 
-export function overloadById(name: string, id: string): Overload | undefined {
-  return overloadsOf(name)?.find(overload => overload.id === id);
+/** For a test. */
+export function declaredFunctions(): { name: string; id: string }[] {
+  return [...read()].flatMap(([name, overloads]) => overloads.map(({ id }) => ({ name, id })));
 }
 
 function read(): Map<string, readonly Overload[]> {

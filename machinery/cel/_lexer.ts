@@ -11,6 +11,13 @@ export const tokenNames = [
 
 export type TokenKind = (typeof tokenNames)[number];
 
+/** What a source consists of. */
+export interface Tokens {
+  readonly list: readonly Token[];
+  /** Where the characters are that belong to no token. */
+  readonly skipped: ReadonlySet<number>;
+}
+
 export interface Token {
   readonly kind: TokenKind;
   readonly text: string;
@@ -23,8 +30,9 @@ const words = new Map<string, TokenKind>([['in', '\'in\''], ['true', '\'true\'']
 const punctuation = ['==', '!=', '<=', '>=', '&&', '||', '<', '>', '[', ']', '{', '}', '(', ')', '.', ',', '-', '!', '?', ':', '+', '*', '/', '%'];
 
 /** `characters` are the source's code points, as a string where each is one unit. */
-export function tokenize(characters: ArrayLike<string>, reporter: Reporter): Token[] {
+export function tokenize(characters: ArrayLike<string>, reporter: Reporter): Tokens {
   const tokens: Token[] = [];
+  const skipped = new Set<number>();
   const length = characters.length;
   let at = 0;
   const slice = (from: number, to: number) => {
@@ -77,11 +85,11 @@ export function tokenize(characters: ArrayLike<string>, reporter: Reporter): Tok
       continue;
     }
     const end = badEnd(characters, at, literal?.stop);
-    reporter.add(at, `Syntax error: token recognition error at: '${escapeSpace(slice(at, end))}'`);
-    at = end;
+    reporter.add(at, `Syntax error: token recognition error at: '${slice(at, end)}'`);
+    for (; at < end; at++) skipped.add(at);
   }
   tokens.push({ kind: '<EOF>', text: '<EOF>', at: length, end: length });
-  return tokens;
+  return { list: tokens, skipped };
 }
 
 export function escapeSpace(text: string): string {

@@ -164,7 +164,7 @@ function ifPresent(at: number, target: Expr, macro: string, args: readonly Expr[
 }
 
 function sortBy(at: number, target: Expr, args: readonly Expr[]): Expr {
-  if (!['list', 'select', 'ident', 'comprehension', 'call'].includes(target.kind)) {
+  if (target.kind === 'literal' || target.kind === 'map' || target.kind === 'struct') {
     throw new MacroError(target.at, 'sortBy can only be applied to a list, identifier, comprehension, call or select expression');
   }
   const input = '@__sortBy_input__';

@@ -3,7 +3,7 @@
 
 import type { Entry, Expr, Field } from './ast.ts';
 import { escapeSpace, tokenize, tokenNames } from './_lexer.ts';
-import type { Token, TokenKind } from './_lexer.ts';
+import type { Token, TokenKind, Tokens } from './_lexer.ts';
 import { expandMacro, MacroError } from './_macros.ts';
 import type { Reporter } from './_report.ts';
 import { unquote, unquoteBytes, UnquoteError } from './_unquote.ts';
@@ -11,12 +11,16 @@ import { codePointsOf, Uint } from './values.ts';
 
 const maxCodePoints = 100_000;
 const maxDepth = 250;
+export const recursionLimitExceeded = `expression recursion limit exceeded: ${maxDepth}`;
 const maxRecoveries = 30;
 
 const reserved = new Set(['as', 'break', 'const', 'continue', 'else', 'false', 'for', 'function', 'if', 'import', 'in', 'let', 'loop',
   'package', 'namespace', 'null', 'return', 'true', 'var', 'void', 'while']);
 
 const relations: readonly TokenKind[] = ['\'==\'', '\'!=\'', '\'in\'', '\'<\'', '\'<=\'', '\'>=\'', '\'>\''];
+/** From the loosest to the tightest. */
+const ranks: readonly (readonly TokenKind[])[] = [['\'||\''], ['\'&&\''], relations, ['\'+\'', '\'-\''], ['\'*\'', '\'/\'', '\'%\'']];
+const binaryOperators: readonly TokenKind[] = ranks.flat();
 const operandStart: readonly TokenKind[] = ['\'[\'', '\'{\'', '\'(\'', '\'.\'', '\'-\'', '\'!\'', '\'true\'', '\'false\'', '\'null\'',
   'NUM_FLOAT', 'NUM_INT', 'NUM_UINT', 'STRING', 'BYTES', 'IDENTIFIER'];
 const afterOperand: readonly TokenKind[] = ['\'.\'', '\'[\'', '\'*\'', '\'/\'', '\'%\'', '\'+\'', '\'-\'', ...relations, '\'&&\'', '\'||\'', '\'?\''];
@@ -27,8 +31,7 @@ const operators: Readonly<Record<string, string>> = {
   '==': '_==_', '!=': '_!=_', '<': '_<_', '<=': '_<=_', '>': '_>_', '>=': '_>=_', 'in': '@in',
 };
 
-/** Answers the tree, broken where the reporter says so. */
-/** `bindings`: with `cel.bind()`. */
+/** Answers the tree, broken where the reporter says so. `bindings`: with `cel.bind()`. */
 export function parse(source: string, reporter: Reporter, bindings = false): Expr {
   const characters = /[\ud800-\udfff]/u.test(source) || /[\u{10000}-\u{10ffff}]/u.test(source) ? codePointsOf(source) : source;
   if (characters.length > maxCodePoints) {
@@ -53,7 +56,7 @@ class Mismatch extends Error {}
 type Rule = 'expr' | 'member' | 'calc' | 'relation' | 'other';
 
 class Parser {
-  readonly #tokens: readonly Token[];
+  readonly #tokens: Tokens;
   readonly #characters: ArrayLike<string>;
   readonly #reporter: Reporter;
   readonly #bindings: boolean;
@@ -62,12 +65,13 @@ class Parser {
   /** What ends the expression that is being read. */
   #ends: readonly TokenKind[] = ['<EOF>'];
   readonly #depth: Record<Rule, number> = { expr: 0, member: 0, calc: 0, relation: 0, other: 0 };
+  readonly #heights = new Map<Expr, number>();
   #at = 0;
   #recovering = false;
   #recoveries = 0;
   #lastRecovery = -1;
 
-  constructor(tokens: readonly Token[], characters: ArrayLike<string>, reporter: Reporter, bindings: boolean) {
+  constructor(tokens: Tokens, characters: ArrayLike<string>, reporter: Reporter, bindings: boolean) {
     this.#tokens = tokens;
     this.#characters = characters;
     this.#reporter = reporter;
@@ -93,72 +97,72 @@ class Parser {
     this.#ends = ends;
     try {
       return this.#rule('expr', ends, () => {
-        const condition = this.#or(['\'?\'']);
+        const condition = this.#operations(['\'?\'']);
         const operator = this.#peek;
         if (operator.kind !== '\'?\'') return condition;
         this.#next();
         this.#ends = ['\':\''];
-        const yes = this.#or(['\':\'']);
+        const yes = this.#operations(['\':\'']);
         this.#ends = ends;
         this.#match('\':\'', operandStart);
         const no = this.#expr(ends);
-        return this.#call(operator.at, '_?_:_', [condition, yes, no]);
+        return this.#nested(this.#call(operator.at, '_?_:_', [condition, yes, no]), condition, yes, no);
       });
     } finally {
       this.#ends = outer;
     }
   }
 
-  #or(follow: readonly TokenKind[]): Expr {
-    return this.#logic('\'||\'', '_||_', follow, () => this.#and(['\'||\'']));
+  /**
+   * Operands and what stands between them. All ranks in one loop: a level of nesting would be two dozen calls otherwise, and the
+   * stack ends before the limit does.
+   */
+  #operations(follow: readonly TokenKind[]): Expr {
+    this.#follow.push(follow, binaryOperators);
+    const operands: Expr[] = [];
+    const between: Token[] = [];
+    // How deep the rules of relations and sums are in the operand that comes: what is right of an operator is a level deeper.
+    let [relation, sum, product] = [1, 1, 0];
+    for (;;) {
+      this.#enter('relation', relation);
+      this.#enter('calc', sum + product);
+      operands.push(this.#unary());
+      this.#depth.relation -= relation;
+      this.#depth.calc -= sum + product;
+      const { kind } = this.#peek;
+      if (!binaryOperators.includes(kind)) break;
+      between.push(this.#next());
+      if (kind === '\'&&\'' || kind === '\'||\'') [relation, sum, product] = [1, 1, 0];
+      else if (relations.includes(kind)) [relation, sum, product] = [2, 1, 0];
+      else if (kind === '\'+\'' || kind === '\'-\'') [sum, product] = [2, 0];
+      else product = 1;
+    }
+    this.#follow.length -= 2;
+    return this.#combine(0, operands, between, 0, operands.length);
   }
 
-  #and(follow: readonly TokenKind[]): Expr {
-    return this.#logic('\'&&\'', '_&&_', follow, () => this.#relation(['\'&&\'']));
-  }
-
-  #logic(operator: TokenKind, name: string, follow: readonly TokenKind[], operand: () => Expr): Expr {
-    return this.#rule('other', follow, () => {
-      const terms = [operand()];
-      const at: number[] = [];
-      while (this.#peek.kind === operator) {
-        at.push(this.#next().at);
-        terms.push(operand());
-      }
-      return at.length === 0 ? terms[0]! : balance(name, terms, at, 0, at.length - 1);
+  /** The operands from `from` up to `to`, by operators of this rank and those that bind tighter. */
+  #combine(rank: number, operands: readonly Expr[], between: readonly Token[], from: number, to: number): Expr {
+    if (to - from === 1) return operands[from]!;
+    const terms: Expr[] = [];
+    const at: Token[] = [];
+    let start = from;
+    for (let i = from; i < to; i++) {
+      if (i < to - 1 && !ranks[rank]!.includes(between[i]!.kind)) continue;
+      terms.push(this.#combine(rank + 1, operands, between, start, i + 1));
+      if (i < to - 1) at.push(between[i]!);
+      start = i + 1;
+    }
+    if (at.length === 0) return terms[0]!;
+    if (rank < 2) return this.#around(balance(rank === 0 ? '_||_' : '_&&_', terms, at.map(token => token.at), 0, at.length - 1), ...terms);
+    return terms.reduce((left, right, i) => {
+      const operator = at[i - 1]!;
+      return this.#nested(this.#call(operator.at, operators[operator.text]!, [left, right]), left, right);
     });
   }
 
-  #relation(follow: readonly TokenKind[]): Expr {
-    return this.#chain('relation', follow, relations, () => this.#sum(relations));
-  }
-
-  #sum(follow: readonly TokenKind[]): Expr {
-    return this.#chain('calc', follow, ['\'+\'', '\'-\''], () =>
-      this.#chain('calc', ['\'+\'', '\'-\''], ['\'*\'', '\'/\'', '\'%\''], () => this.#unary(['\'*\'', '\'/\'', '\'%\''])));
-  }
-
-  /** Operators of one rank, from the left. Each step counts as one level, as nesting does. */
-  #chain(rule: Rule, follow: readonly TokenKind[], kinds: readonly TokenKind[], operand: () => Expr): Expr {
-    let levels = 0;
-    try {
-      return this.#rule('other', follow, () => {
-        let left = operand();
-        while (kinds.includes(this.#peek.kind)) {
-          levels++;
-          this.#enter(rule);
-          const operator = this.#next();
-          left = this.#call(operator.at, operators[operator.text]!, [left, operand()]);
-        }
-        return left;
-      });
-    } finally {
-      this.#depth[rule] -= levels;
-    }
-  }
-
-  #unary(follow: readonly TokenKind[]): Expr {
-    return this.#rule('other', follow, () => {
+  #unary(): Expr {
+    return this.#rule('other', [], () => {
       this.#sync(operandStart);
       const first = this.#peek;
       const isNegation = first.kind === '\'-\'' && !this.#isNumber(this.#ahead(1));
@@ -166,8 +170,6 @@ class Parser {
       if (isNegation && !operandStart.includes(this.#ahead(1).kind)) {
         const offending = this.#ahead(1);
         this.#report(offending, `no viable alternative at input '${this.#between(first, offending)}'`);
-        this.#next();
-        if (offending.kind === '<EOF>') this.#report(offending, `mismatched input '<EOF>' expecting ${expected(operandStart)}`);
         throw new Mismatch();
       }
       let count = 0;
@@ -180,33 +182,23 @@ class Parser {
         }
       }
       const operand = this.#member([]);
-      return count % 2 === 0 ? operand : this.#call(first.at, first.kind === '\'!\'' ? '!_' : '-_', [operand]);
+      return count % 2 === 0 ? operand : this.#around(this.#call(first.at, first.kind === '\'!\'' ? '!_' : '-_', [operand]), operand);
     });
   }
 
   #member(follow: readonly TokenKind[]): Expr {
-    let levels = 0;
-    try {
-      return this.#rule('member', follow, () => {
-        let left = this.#primary(['\'.\'', '\'[\'']);
-        for (;;) {
-          const operator = this.#peek;
-          if (operator.kind === '\'[\'') {
-            this.#enter('member');
-            levels++;
-            left = this.#index(left);
-          } else if (operator.kind === '\'.\'') {
-            this.#enter('member');
-            levels++;
-            left = this.#selection(left, operator);
-          } else {
-            return left;
-          }
-        }
-      });
-    } finally {
-      this.#depth.member -= levels;
-    }
+    // What was read before a mistake is what stands there.
+    let left: Expr = broken;
+    const whole = this.#rule('member', follow, () => {
+      left = this.#primary(['\'.\'', '\'[\'']);
+      for (;;) {
+        const operator = this.#peek;
+        if (operator.kind === '\'[\'') left = this.#index(left);
+        else if (operator.kind === '\'.\'') left = this.#selection(left, operator);
+        else return left;
+      }
+    });
+    return whole === broken ? left : whole;
   }
 
   #index(operand: Expr): Expr {
@@ -215,7 +207,7 @@ class Parser {
     const optional = this.#accept('\'?\'');
     const index = this.#expr(['\']\'']);
     this.#match('\']\'');
-    return this.#call(open.at, optional ? '_[?_]' : '_[_]', [operand, index]);
+    return this.#nested(this.#call(open.at, optional ? '_[?_]' : '_[_]', [operand, index]), operand, index);
   }
 
   #selection(operand: Expr, dot: Token): Expr {
@@ -223,34 +215,52 @@ class Parser {
     const optional = second.kind === '\'?\'';
     const name = optional ? this.#ahead(2) : second;
     if (name.kind !== 'IDENTIFIER' && name.kind !== 'ESC_IDENTIFIER') {
-      if (optional) {
-        this.#next();
-        this.#next();
-        this.#report(name, `mismatched input ${quote(name)} expecting {IDENTIFIER, ESC_IDENTIFIER}`);
-        this.#reporter.add(name.at, 'unsupported ident kind');
-      } else if (['true', 'false', 'null'].includes(name.text) && this.#between(dot, name) === `.${name.text}`) {
+      if (optional) return this.#optionalSelection(operand, dot);
+      if (['true', 'false', 'null'].includes(name.text) && this.#between(dot, name) === `.${name.text}`) {
         this.#report(name, `mismatched input '${name.text}' expecting IDENTIFIER`);
       } else {
         this.#report(name, `no viable alternative at input '${this.#between(dot, name)}'`);
       }
       throw new Mismatch();
     }
+    if (optional) return this.#optionalSelection(operand, dot);
     this.#next();
-    if (optional) this.#next();
     this.#next();
-    if (!optional && name.kind === 'IDENTIFIER' && this.#peek.kind === '\'(\'') {
+    if (name.kind === 'IDENTIFIER' && this.#peek.kind === '\'(\'') {
       const open = this.#next();
-      const args = this.#arguments();
-      return this.#expand(open.at, name.text, operand, args);
+      return this.#withArguments(args => this.#nested(this.#expand(open.at, name.text, operand, args), operand, ...args));
     }
     if (name.kind === 'ESC_IDENTIFIER') this.#reporter.add(name.at, 'unsupported syntax: \'`\'');
-    if (!optional) return { kind: 'select', at: dot.at, operand, field: name.text, test: false };
-    return this.#call(dot.at, '_?._', [operand, { kind: 'literal', at: name.at, value: name.text }]);
+    return this.#nested({ kind: 'select', at: dot.at, operand, field: name.text, test: false }, operand);
   }
 
-  /** After the opening parenthesis; takes the closing one. */
-  #arguments(): Expr[] {
+  #optionalSelection(operand: Expr, dot: Token): Expr {
+    this.#next();
+    this.#next();
+    try {
+      this.#sync(['IDENTIFIER', 'ESC_IDENTIFIER']);
+    } catch (error) {
+      if (error instanceof Mismatch) this.#reporter.add(this.#peek.at, 'unsupported ident kind');
+      throw error;
+    }
+    const name = this.#next();
+    if (name.kind === 'ESC_IDENTIFIER') this.#reporter.add(name.at, 'unsupported syntax: \'`\'');
+    return this.#nested(this.#call(dot.at, '_?._', [operand, { kind: 'literal', at: name.at, value: name.text }]), operand);
+  }
+
+  /** After the opening parenthesis; takes the closing one. Where that is missing the call is built all the same, for its own mistakes. */
+  #withArguments(build: (args: Expr[]) => Expr): Expr {
     const args: Expr[] = [];
+    try {
+      this.#readArguments(args);
+    } catch (error) {
+      if (error instanceof Mismatch) build(args);
+      throw error;
+    }
+    return build(args);
+  }
+
+  #readArguments(args: Expr[]): void {
     this.#sync([...operandStart, '\')\'']);
     if (this.#peek.kind !== '\')\'') {
       this.#rule('other', ['\')\''], () => {
@@ -259,7 +269,6 @@ class Parser {
       });
     }
     this.#match('\')\'');
-    return args;
   }
 
   #primary(follow: readonly TokenKind[]): Expr {
@@ -281,17 +290,21 @@ class Parser {
   }
 
   #name(): Expr {
-    const leading = this.#peek.kind === '\'.\'' ? this.#next() : undefined;
-    if (leading !== undefined && this.#peek.kind !== 'IDENTIFIER') {
-      this.#report(this.#peek, `no viable alternative at input '${this.#between(leading, this.#peek)}'`);
-      throw new Mismatch();
+    const leading = this.#peek.kind === '\'.\'' ? this.#peek : undefined;
+    if (leading !== undefined) {
+      const offending = this.#ahead(1);
+      if (offending.kind !== 'IDENTIFIER') {
+        this.#report(offending, `no viable alternative at input '${this.#between(leading, offending)}'`);
+        throw new Mismatch();
+      }
+      this.#next();
     }
     const first = this.#peek;
     const prefix = leading === undefined ? '' : '.';
     // Names with dots and then a brace build an object.
     let end = this.#at;
-    while (this.#tokens[end + 1]?.kind === '\'.\'' && this.#tokens[end + 2]?.kind === 'IDENTIFIER') end += 2;
-    if (this.#tokens[end + 1]?.kind === '\'{\'') {
+    while (this.#tokens.list[end + 1]?.kind === '\'.\'' && this.#tokens.list[end + 2]?.kind === 'IDENTIFIER') end += 2;
+    if (this.#tokens.list[end + 1]?.kind === '\'{\'') {
       let name = prefix;
       while (this.#peek.kind !== '\'{\'') name += this.#next().text;
       return this.#struct(name);
@@ -299,9 +312,10 @@ class Parser {
     this.#next();
     if (this.#peek.kind === '\'(\'') {
       const open = this.#next();
-      const args = this.#arguments();
-      if (reserved.has(first.text)) return this.#fail((leading ?? first).at, `reserved identifier: ${first.text}`);
-      return this.#expand(open.at, prefix + first.text, undefined, args);
+      return this.#withArguments(args => {
+        if (reserved.has(first.text)) return this.#fail((leading ?? first).at, `reserved identifier: ${first.text}`);
+        return this.#around(this.#expand(open.at, prefix + first.text, undefined, args), ...args);
+      });
     }
     if (reserved.has(first.text)) return this.#fail((leading ?? first).at, `reserved identifier: ${first.text}`);
     return { kind: 'ident', at: first.at, name: prefix + first.text };
@@ -323,7 +337,7 @@ class Parser {
     }
     this.#accept('\',\'');
     this.#match('\']\'');
-    return { kind: 'list', at: open.at, elements, optional };
+    return this.#around({ kind: 'list', at: open.at, elements, optional }, ...elements);
   }
 
   #map(): Expr {
@@ -346,7 +360,7 @@ class Parser {
     }
     this.#accept('\',\'');
     this.#match('\'}\'');
-    return { kind: 'map', at: open.at, entries };
+    return this.#around({ kind: 'map', at: open.at, entries }, ...entries.flatMap(entry => [entry.key, entry.value]));
   }
 
   #struct(name: string): Expr {
@@ -371,7 +385,7 @@ class Parser {
     }
     this.#accept('\',\'');
     this.#match('\'}\'');
-    return { kind: 'struct', at: open.at, name, fields };
+    return this.#around({ kind: 'struct', at: open.at, name, fields }, ...fields.map(field => field.value));
   }
 
   #literal(): Expr {
@@ -410,6 +424,23 @@ class Parser {
 
   // Building.
 
+  /** One level more than what it is made of. The reference implementation counts these levels apart from those of its rules. */
+  #nested(expr: Expr, ...parts: Expr[]): Expr {
+    const height = this.#heightOf(parts) + 1;
+    if (height > maxDepth) throw new Abort('max recursion depth exceeded');
+    this.#heights.set(expr, height);
+    return expr;
+  }
+
+  #around(expr: Expr, ...parts: Expr[]): Expr {
+    this.#heights.set(expr, this.#heightOf(parts));
+    return expr;
+  }
+
+  #heightOf(parts: readonly Expr[]): number {
+    return parts.reduce((most, part) => Math.max(most, this.#heights.get(part) ?? 0), 0);
+  }
+
   #call(at: number, name: string, args: Expr[]): Expr {
     return { kind: 'call', at, name, target: undefined, args };
   }
@@ -430,12 +461,12 @@ class Parser {
 
   // Tokens and errors.
 
-  get #peek(): Token { return this.#tokens[this.#at]!; }
-  #ahead(count: number): Token { return this.#tokens[Math.min(this.#at + count, this.#tokens.length - 1)]!; }
+  get #peek(): Token { return this.#tokens.list[this.#at]!; }
+  #ahead(count: number): Token { return this.#tokens.list[Math.min(this.#at + count, this.#tokens.list.length - 1)]!; }
 
   #next(): Token {
-    const token = this.#tokens[this.#at]!;
-    if (this.#at < this.#tokens.length - 1) this.#at++;
+    const token = this.#tokens.list[this.#at]!;
+    if (this.#at < this.#tokens.list.length - 1) this.#at++;
     this.#recovering = false;
     return token;
   }
@@ -450,8 +481,8 @@ class Parser {
 
   #between(from: Token, to: Token): string {
     let text = '';
-    for (let i = from.at; i < to.end; i++) text += this.#characters[i]!;
-    return escapeSpace(to.kind === '<EOF>' ? text.trimEnd() : text);
+    for (let i = from.at; i < to.end; i++) if (!this.#tokens.skipped.has(i)) text += this.#characters[i]!;
+    return escapeSpace(text);
   }
 
   #report(token: Token, message: string): void {
@@ -485,7 +516,8 @@ class Parser {
 
   #drop(kinds: readonly TokenKind[]): void {
     this.#reportUnwanted(kinds);
-    if (this.#at < this.#tokens.length - 1) this.#at++;
+    if (this.#at < this.#tokens.list.length - 1) this.#at++;
+    this.#recovering = false;
   }
 
   /** Takes a token of that kind, or reports that it is missing. `then`: what would follow it. */
@@ -505,12 +537,14 @@ class Parser {
     throw new Mismatch();
   }
 
-  #enter(rule: Rule): void {
-    if (++this.#depth[rule] > maxDepth) throw new Abort(`expression recursion limit exceeded: ${maxDepth}`);
+  #enter(rule: Rule, levels = 1): void {
+    this.#depth[rule] += levels;
+    if (this.#depth[rule] > maxDepth) throw new Abort(recursionLimitExceeded);
   }
 
   /** Reads one rule; after a mistake in it, skips to what may follow. */
   #rule(rule: Rule, follow: readonly TokenKind[], body: () => Expr): Expr {
+    const followed = this.#follow.length;
     this.#follow.push(follow);
     const counted = rule !== 'other';
     try {
@@ -526,7 +560,7 @@ class Parser {
       return broken;
     } finally {
       if (counted) this.#depth[rule]--;
-      this.#follow.pop();
+      this.#follow.length = followed;
     }
   }
 }

@@ -580,7 +580,10 @@ function goType(value: Value): string {
     case 'google.protobuf.Duration': return 'types.Duration';
     case 'optional_type': return '*types.Optional';
     case 'type': return '*types.Type';
-    default: return typeNameOf(value);
+    case 'list': return '*types.baseList';
+    case 'map': return '*types.baseMap';
+    case 'JSONPatch': return '*mutation.JSONPatchVal';
+    default: return value instanceof ObjectValue ? '*dynamic.ObjectVal' : typeNameOf(value).replace(/^(kubernetes|net)\./, 'cel.');
   }
 }
 

@@ -16,11 +16,15 @@ export interface Reporter {
 
 export function createReporter(source: string): Reporter {
   const found: { line: number; column: number; message: string }[] = [];
+  let truncated = 0;
   const starts = lineStarts(source);
   const lines = source.split('\n');
   return {
     add(at, message) {
-      if (found.length >= maxIssues) return;
+      if (found.length >= maxIssues) {
+        truncated++;
+        return;
+      }
       if (at === undefined) {
         found.push({ line: -1, column: -1, message });
         return;
@@ -35,8 +39,12 @@ export function createReporter(source: string): Reporter {
       found.push({ line: line + 1, column: at - starts[line]!, message });
     },
     get count() { return found.length; },
-    issues: () => found.toSorted((a, b) => a.line - b.line || a.column - b.column)
-      .map(issue => ({ ...issue, text: display(issue, lines) })),
+    issues() {
+      const issues = found.toSorted((a, b) => a.line - b.line || a.column - b.column).map(issue => ({ ...issue, text: display(issue, lines) }));
+      if (truncated === 0) return issues;
+      const message = `${truncated} more errors were truncated`;
+      return [...issues, { line: -1, column: -1, message, text: message }];
+    },
   };
 }
 
@@ -52,8 +60,8 @@ function lineStarts(source: string): number[] {
 
 function display(issue: { line: number; column: number; message: string }, lines: readonly string[]): string {
   const head = `ERROR: <input>:${issue.line}:${issue.column + 1}: ${issue.message}`;
-  // A last line without characters is no line to show.
-  const line = issue.line > 0 && (issue.line < lines.length || lines[issue.line - 1] !== '') ? lines[issue.line - 1] : undefined;
+  // A source without characters has no line to show.
+  const line = issue.line > 0 && (lines.length > 1 || lines[0] !== '') ? lines[issue.line - 1] : undefined;
   if (line === undefined || Buffer.byteLength(line) > maxSnippet) return head;
   const characters = codePointsOf(line.replaceAll('\t', ' '));
   let mark = '';

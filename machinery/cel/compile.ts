@@ -1,12 +1,14 @@
 // Source to program: parse, check, plan. Load this lazily; starting a server needs no expressions.
 
 import { check } from './_check.ts';
-import type { CelBudget, CelCompilation, CelCost, CelEnvironment, CelIssue, CelProgram } from './cel.ts';
+import type { CheckResult } from './_check.ts';
+import type { Expr } from './ast.ts';
+import type { CelCompilation, CelCost, CelEnvironment, CelIssue, CelProgram } from './cel.ts';
 import { CelError } from './cel.ts';
 import { estimateCost } from './_estimate.ts';
-import { parse } from './_parse.ts';
+import { parse, recursionLimitExceeded } from './_parse.ts';
 import { plan, PlanError } from './_plan.ts';
-import type { State } from './_plan.ts';
+import type { Plan, State } from './_plan.ts';
 import { createReporter } from './_report.ts';
 import { validate } from './_validate.ts';
 import { Failure } from './values.ts';
@@ -17,24 +19,29 @@ export const perCallLimit = 1_000_000;
 export function compile(source: string, environment: CelEnvironment): CelCompilation {
   const reporter = createReporter(source);
   const failed = (): CelCompilation => ({ program: undefined, issues: reporter.issues() });
-  const expr = parse(source, reporter, environment.bindings);
-  if (reporter.count > 0) return failed();
-  const { type, reads } = check(expr, environment, reporter);
-  if (reporter.count === 0) validate(expr, reporter);
-  if (reporter.count > 0) return failed();
-
-  const types = new Map(environment.variables.map(variable => [variable.name, variable.type]));
-  let planned: ReturnType<typeof plan>;
+  let expr: Expr;
+  let checked: CheckResult;
+  let planned: Plan;
   try {
-    planned = plan(expr, types);
+    expr = parse(source, reporter, environment.bindings);
+    if (reporter.count > 0) return failed();
+    checked = check(expr, environment, reporter);
+    if (reporter.count === 0) validate(expr, reporter);
+    if (reporter.count > 0) return failed();
+    planned = plan(expr, new Map(environment.variables.map(variable => [variable.name, variable.type])));
   } catch (error) {
-    if (!(error instanceof PlanError)) throw error;
-    const issue: CelIssue = { line: 1, column: 0, message: error.message, text: error.message, stage: 'program' };
-    return { program: undefined, issues: [issue] };
+    if (error instanceof PlanError) {
+      const issue: CelIssue = { line: 1, column: 0, message: error.message, text: error.message, stage: 'program' };
+      return { program: undefined, issues: [issue] };
+    }
+    // The stack may end before the limit of nesting does, where much of it is in use already.
+    if (!(error instanceof RangeError)) throw error;
+    reporter.add(undefined, recursionLimitExceeded);
+    return failed();
   }
   const program: CelProgram = {
-    type,
-    reads,
+    type: checked.type,
+    reads: checked.reads,
     evaluate(variables, budget) {
       const limit = Math.min(perCallLimit, budget.remaining);
       const state: State = { variables, slots: [], cost: 0, limit };
@@ -47,14 +54,10 @@ export function compile(source: string, environment: CelEnvironment): CelCompila
         if (error instanceof RangeError) throw new CelError(`internal error: ${error.message}`);
         throw error;
       } finally {
-        spend(budget, state.cost);
+        budget.remaining -= state.cost;
       }
     },
     estimate: (sizeOf): CelCost => estimateCost(expr, sizeOf),
   };
   return { program, issues: [] };
-}
-
-function spend(budget: CelBudget, cost: number): void {
-  budget.remaining -= cost;
 }
