@@ -48,7 +48,7 @@ describe('readConfiguration()', () => {
     ['two profiles without names', { ...head, profiles: [{}, {}] }, '[profiles[0].schedulerName: Required value, profiles[1].schedulerName: Required value]'],
     ['two profiles of one name', { ...head, profiles: [{ schedulerName: 'a' }, { schedulerName: 'a' }] }, 'profiles[1].schedulerName: Duplicate value: "profiles[0].schedulerName"'],
     ['a plugin that is not there', withProfile({ plugins: { filter: { enabled: [{ name: 'Nope' }] } } }), 'profiles[0].plugins: filter: plugin "Nope" does not exist'],
-    ['a plugin that is not built', withProfile({ plugins: { multiPoint: { enabled: [{ name: 'DynamicResources' }] } } }), 'profiles[0].plugins: multiPoint: plugin "DynamicResources" is not built into this scheduler'],
+    ['a plugin that is not built', withProfile({ plugins: { multiPoint: { enabled: [{ name: 'GangScheduling' }] } } }), 'profiles[0].plugins: multiPoint: plugin "GangScheduling" is not built into this scheduler'],
     ['a plugin where it does nothing', withProfile({ plugins: { score: { enabled: [{ name: 'NodeName' }] } } }), 'profiles[0].plugins: score: plugin "NodeName" does not extend score plugin'],
     ['nobody to bind', withProfile({ plugins: { bind: { disabled: [{ name: '*' }] } } }), 'profiles[0].plugins: at least one bind plugin is needed for profile with scheduler name "default-scheduler"'],
     ['nobody to sort', withProfile({ plugins: { queueSort: { disabled: [{ name: 'PrioritySort' }] } } }), 'profiles[0].plugins: only one queue sort plugin required for profile with scheduler name "default-scheduler", but got 0'],

@@ -2,13 +2,14 @@
 import { expect } from 'chai';
 import type { Node, Pod, PodSpec } from '#machinery/api/object.ts';
 import { Cycle, feasibleNodesToFind, type Outcome } from './cycle.ts';
+import { Devices } from './devices.ts';
 import { Nominator } from './nominator.ts';
 import type { Context } from './plugin.ts';
 import { plugins } from './plugins/all.ts';
 import { createPodInfo } from './pod-info.ts';
 import { compileLabels } from './selectors.ts';
 import { Snapshot } from './snapshot.ts';
-import { makeNode, makePod } from './testing/fake-cluster.ts';
+import { createFakeServer, makeNode, makePod } from './testing/fake-cluster.ts';
 import { VolumePromises } from './volume-promises.ts';
 
 function schedule(nodes: Node[], running: Pod[], pod: Pod, more: Partial<Context> = {}): Outcome {
@@ -18,7 +19,7 @@ function schedule(nodes: Node[], running: Pod[], pod: Pod, more: Partial<Context
   const context: Context = {
     snapshot, namespaceLabels: (name) => ({ 'kubernetes.io/metadata.name': name }), defaultSelector: () => undefined,
     claim: () => undefined, volume: () => undefined, volumesOfClass: () => [], storageClass: () => undefined, csiNode: () => undefined, pod: () => pod,
-    promises: new VolumePromises(), volumesChanged: () => Promise.resolve(), ...more,
+    devices: new Devices(createFakeServer().client), promises: new VolumePromises(), volumesChanged: () => Promise.resolve(), ...more,
   };
   const cycle = new Cycle({ plugins, context, nominator: new Nominator(), disruptionBudgets: () => [], random: () => 0.5 });
   return cycle.schedule(createPodInfo(pod));

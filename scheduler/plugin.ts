@@ -1,6 +1,7 @@
 // What a scheduling plugin is. Plugins are stateless; what they work out for one pod lives in the step they return.
 import type { KubeObject, Pod } from '#machinery/api/object.ts';
 import type { Client } from '#machinery/client/types.ts';
+import type { Devices } from './devices.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Labels, Selector } from './selectors.ts';
 import type { NodeInfo, Snapshot } from './snapshot.ts';
@@ -24,6 +25,8 @@ export interface FilterStep {
 
 /** What a plugin holds for a pod between the choice of its node and the binding. */
 export interface Reservation {
+  /** The plugin's name. */
+  readonly of: string;
   /** Brings it about before the pod is bound; may wait for others. Throws when the pod cannot go there after all. */
   preBind(client: Client, signal: AbortSignal): Promise<void>;
   /** Lets go: the API server shows it now, or it failed. */
@@ -38,7 +41,7 @@ export interface ScoreStep {
 
 /** What happened in the cluster, as far as it can make a waiting pod schedulable. */
 export const clusterEvents = [
-  'NodeAdd', 'NodeAllocatable', 'NodeLabel', 'NodeTaint', 'NodeFeature', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate', 'Volume', 'Namespace',
+  'NodeAdd', 'NodeAllocatable', 'NodeLabel', 'NodeTaint', 'NodeFeature', 'PodAdd', 'PodUpdate', 'PodDelete', 'OwnUpdate', 'Volume', 'Device', 'Namespace',
 ] as const;
 export type ClusterEvent = (typeof clusterEvents)[number];
 
@@ -57,6 +60,7 @@ export interface Context {
   readonly storageClass: (name: string) => KubeObject | undefined;
   readonly csiNode: (name: string) => KubeObject | undefined;
   readonly pod: (namespace: string, name: string) => Pod | undefined;
+  readonly devices: Devices;
   readonly promises: VolumePromises;
   /** Settles at the next change of any claim or volume, or when a pod is gone; never rejects. */
   readonly volumesChanged: () => Promise<void>;

@@ -28,13 +28,13 @@ export interface PreemptionInput {
 
 const notHelpful = 'Preemption is not helpful for scheduling';
 const noVictims = 'No preemption victims found for incoming pod';
-/** What upstream's DynamicResources says before preemption for a pod without resource claims. */
-const noClaims = 'no new claims to deallocate';
+/** What upstream's DynamicResources says before preemption. */
+const claimsMessage = ({ pod: { spec } }: PodInfo): string => (spec?.resourceClaims?.length ? 'still not schedulable' : 'no new claims to deallocate');
 
 /** Tries pods out on the live nodes and puts everything back. */
 export function preempt(input: PreemptionInput): PreemptionResult {
   const found = findCandidates(input);
-  return Array.isArray(found) ? choose(found) : found;
+  return Array.isArray(found) ? choose(input, found) : found;
 }
 
 /** The same, with others asked about the candidates; when one of them fails, nobody is removed. */
@@ -42,23 +42,23 @@ export async function preemptReviewed(input: PreemptionInput, review: Review): P
   const found = findCandidates(input);
   if (!Array.isArray(found)) return found;
   try {
-    return choose(await review(found));
+    return choose(input, await review(found));
   } catch (error) {
-    return { message: `${noClaims}, preemption: ${error instanceof Error ? error.message : String(error)}`, nominate: undefined, victims: undefined };
+    return { message: `${claimsMessage(input.pod)}, preemption: ${error instanceof Error ? error.message : String(error)}`, nominate: undefined, victims: undefined };
   }
 }
 
-function choose(candidates: readonly Victims[]): PreemptionResult {
+function choose({ pod }: PreemptionInput, candidates: readonly Victims[]): PreemptionResult {
   const best = pickCandidate(candidates);
   if (best) return { message: '', nominate: best.node, victims: best };
-  return { message: `${noClaims}, preemption: no candidate node for preemption`, nominate: undefined, victims: undefined };
+  return { message: `${claimsMessage(pod)}, preemption: no candidate node for preemption`, nominate: undefined, victims: undefined };
 }
 
 /** Where there is room to be made and by whom; never an empty list. */
 function findCandidates(input: PreemptionInput): Victims[] | PreemptionResult {
   const { pod, verdicts, snapshot } = input;
   const ineligible = whyIneligible(input);
-  if (ineligible) return { message: `${noClaims}, preemption: ${ineligible}`, nominate: undefined, victims: undefined };
+  if (ineligible) return { message: `${claimsMessage(pod)}, preemption: ${ineligible}`, nominate: undefined, victims: undefined };
 
   const potential = [...verdicts].filter(([, { rejection }]) => rejection.resolvable).map(([node]) => node);
   const enough = Math.min(potential.length, Math.max(input.args.minCandidateNodesAbsolute, Math.trunc((potential.length * input.args.minCandidateNodesPercentage) / 100)));
@@ -78,7 +78,7 @@ function findCandidates(input: PreemptionInput): Victims[] | PreemptionResult {
   }
   if (candidates.length > 0) return candidates;
   if (potential.length < snapshot.size) count(notHelpful, snapshot.size - potential.length);
-  return { message: `${noClaims}, preemption: ${fitMessage(snapshot.size, counts)}`, nominate: pod.pod.status?.nominatedNodeName ? '' : undefined, victims: undefined };
+  return { message: `${claimsMessage(pod)}, preemption: ${fitMessage(snapshot.size, counts)}`, nominate: pod.pod.status?.nominatedNodeName ? '' : undefined, victims: undefined };
 }
 
 function whyIneligible({ pod, verdicts, snapshot }: PreemptionInput): string | undefined {

@@ -27,6 +27,8 @@ export interface Profile {
   readonly preemption: PreemptionArgs | undefined;
   /** Whether schedulingGates keep pods out of the queue. */
   readonly gates: boolean;
+  /** Whether pods wait for their resource claims. */
+  readonly claims: boolean;
   readonly percentageOfNodesToScore: number | undefined;
 }
 
@@ -37,7 +39,7 @@ const steps: Readonly<Record<string, readonly ExtensionPoint[]>> = {
   SchedulingGates: ['preEnqueue'], PrioritySort: ['queueSort'], DefaultPreemption: ['postFilter'], DefaultBinder: ['bind'],
 };
 /** Upstream's that are on there and not built here: they may be switched off, not on. */
-const notBuilt = ['DynamicResources', 'GangScheduling', 'TopologyPlacementGenerator', 'PodGroupPodsCount'];
+const notBuilt = ['GangScheduling', 'TopologyPlacementGenerator', 'PodGroupPodsCount'];
 
 const byName = new Map(builtIn.map((plugin) => [plugin.name, plugin]));
 const order = ['SchedulingGates', 'PrioritySort', ...builtIn.map(({ name }) => name), 'DefaultPreemption', 'DefaultBinder'];
@@ -95,6 +97,7 @@ export function createProfile(config: ProfileConfig, ignoredResources: readonly 
   return {
     schedulerName: config.schedulerName, plugins,
     preemption: enabledAt(config.plugins, 'postFilter').some(({ name }) => name === 'DefaultPreemption') ? args.DefaultPreemption : undefined,
+    claims: filters.includes('DynamicResources'),
     gates: enabledAt(config.plugins, 'preEnqueue').some(({ name }) => name === 'SchedulingGates'),
     percentageOfNodesToScore: config.percentageOfNodesToScore,
   };

@@ -56,7 +56,7 @@ export interface QueueOptions {
 const labels: Readonly<Record<ClusterEvent | 'PodNew', string>> = {
   PodNew: 'UnscheduledPodAdd', OwnUpdate: 'UnscheduledPodUpdate', NodeAdd: 'NodeAdd', NodeAllocatable: 'NodeUpdateNodeAllocatable',
   NodeLabel: 'NodeUpdateNodeLabel', NodeTaint: 'NodeUpdateNodeTaint', NodeFeature: 'NodeUpdateNodeDeclaredFeature', PodAdd: 'AssignedPodAdd', PodUpdate: 'AssignedPodUpdate',
-  PodDelete: 'AssignedPodDelete', Volume: 'PersistentVolumeClaimUpdate', Namespace: 'NamespaceUpdate',
+  PodDelete: 'AssignedPodDelete', Volume: 'PersistentVolumeClaimUpdate', Device: 'ResourceClaimUpdate', Namespace: 'NamespaceUpdate',
 };
 
 const noSubject: Subject = {};
@@ -221,6 +221,13 @@ export class SchedulingQueue {
     const candidates = this.#waiting.get(event);
     if (!candidates?.size) return;
     for (const entry of [...candidates]) this.#try(entry, event, about);
+  }
+
+  /** What keeps pods out may have changed. */
+  regate(): void {
+    for (const entry of [...this.#pods.values()]) {
+      if (entry.place === 'gated' && !this.#options.gated(entry.info)) this.#move(entry, 'active', labels.Device);
+    }
   }
 
   /** Ends every waiting `take` early. */

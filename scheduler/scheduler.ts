@@ -12,6 +12,7 @@ import type { Extender } from './extender.ts';
 import { SchedulerMetrics, type AttemptResult } from './metrics.ts';
 import { Nominator } from './nominator.ts';
 import { extenderPlugin, isRejection, type ClusterEvent, type Plugin, type Reservation, type Subject } from './plugin.ts';
+import { claimsMissing } from './plugins/dynamic-resources.ts';
 import type { PodInfo } from './pod-info.ts';
 import type { Victims } from './preemption.ts';
 import { createProfile, type Profile, type ProfileConfig } from './profile.ts';
@@ -64,7 +65,7 @@ export class Scheduler {
     this.queue = new SchedulingQueue({
       wakes: (name, pod) => this.#frameworkOf(pod).byName.get(name)?.wakes ?? [],
       hint: (pod, event, about) => this.#mayHelp(pod, event, about),
-      gated: (pod) => isGated(pod) && this.#frameworkOf(pod).profile.gates,
+      gated: (info) => this.#keepsOut(info),
       initialBackoffMs: options.initialBackoffMs, maxBackoffMs: options.maxBackoffMs, maxWaitMs: options.maxUnschedulableMs,
       onMove: (queue, event) => this.metrics.incoming.with(queue, event).add(),
     });
@@ -143,6 +144,11 @@ export class Scheduler {
     await Promise.allSettled([...this.#background, ...this.#waiting]);
   }
 
+  #keepsOut(info: PodInfo): boolean {
+    const { gates, claims } = this.#frameworkOf(info).profile;
+    return (gates && isGated(info)) || (claims && (info.pod.spec?.resourceClaims?.length ?? 0) > 0 && claimsMissing(info.pod, this.cluster.context.devices) !== undefined);
+  }
+
   /** A promise only when extenders have a say. */
   #scheduleOne(entry: QueuedPod, signal: AbortSignal): Promise<void> | undefined {
     const { info } = entry;
@@ -211,8 +217,12 @@ export class Scheduler {
     const { info } = entry;
     const { onStep } = this.#frameworkOf(info);
     const startedAt = performance.now();
+    let of = '';
     try {
-      for (const reservation of reservations) await reservation.preBind(this.#client, signal);
+      for (const reservation of reservations) {
+        ({ of } = reservation);
+        await reservation.preBind(this.#client, signal);
+      }
       onStep('PreBind', 'Success', startedAt);
     } catch (error) {
       onStep('PreBind', 'Error', startedAt);
@@ -224,8 +234,8 @@ export class Scheduler {
         this.queue.delete(info.uid);
         return;
       }
-      log.warn('volumes not ready', { pod: info.key, node, error });
-      this.#schedulerError(entry, `running PreBind plugin "VolumeBinding": ${error instanceof Error ? error.message : String(error)}`, signal);
+      log.warn('what was reserved is not ready', { pod: info.key, node, plugin: of, error });
+      this.#schedulerError(entry, `running PreBind plugin "${of}": ${error instanceof Error ? error.message : String(error)}`, signal);
       return;
     }
     await this.#bind(entry, node, signal);

@@ -7,6 +7,7 @@ import {
 } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import { controllerOf, type Container, type Pod, type PodDisruptionBudget } from '#machinery/api/object.ts';
+import { Devices } from './devices.ts';
 import { classOfVolume } from '#machinery/api/volumes.ts';
 import type { Nominator } from './nominator.ts';
 import { createPodInfo, sameForScheduling, sameLabels, type PodInfo } from './pod-info.ts';
@@ -38,6 +39,7 @@ export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedu
     volumes: others.for(persistentVolumes), classes: others.for(storageClasses), budgets: others.for(podDisruptionBudgets), csiNodes: others.for(csiNodes),
   };
   byName.volumes.addIndex('class', (volume) => [classOfVolume(volume)]);
+  const devices = new Devices(client);
   const promises = new VolumePromises();
   let volumesChanged = Promise.withResolvers<void>();
   const tellVolumes = (): void => {
@@ -87,6 +89,7 @@ export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedu
       storageClass: (name) => byName.classes.get('', name),
       csiNode: (name) => byName.csiNodes.get('', name),
       pod: (namespace, name) => podInformer.get(namespace, name),
+      devices,
       promises,
       volumesChanged: () => volumesChanged.promise,
     },
@@ -98,8 +101,15 @@ export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedu
           podDeleted(change.object, snapshot, queue, nominator);
           tellVolumes();
         }
-        else podSeen(change.object, change.type === 'updated' ? change.old : undefined, isOurs, snapshot, queue, nominator);
+        else {
+          if (change.object.spec?.resourceClaims?.length && !change.object.spec.nodeName) devices.need();
+          podSeen(change.object, change.type === 'updated' ? change.old : undefined, isOurs, snapshot, queue, nominator);
+        }
       });
+      devices.onChange = () => {
+        queue.regate();
+        queue.event('Device');
+      };
       nodeInformer.onChange((change) => {
         const name = change.object.metadata.name ?? '';
         if (change.type === 'deleted') {
@@ -123,7 +133,7 @@ export function watchCluster(client: Client, snapshot: Snapshot, isOurs: (schedu
       });
     },
     async run(signal) {
-      await Promise.all([podInformer.run(signal), nodeInformer.run(signal), others.run(signal)]);
+      await Promise.all([podInformer.run(signal), nodeInformer.run(signal), others.run(signal), devices.run(signal)]);
     },
     async waitForSync(signal) {
       await Promise.all([podInformer.waitForSync(signal), nodeInformer.waitForSync(signal), others.waitForSync(signal)]);
@@ -173,10 +183,11 @@ function podDeleted(pod: Pod, snapshot: Snapshot, queue: SchedulingQueue, nomina
   if (node) queue.event('PodDelete', { node, ...(before ? { before } : {}) });
 }
 
-/** Status alone says nothing new about a pod that waits. */
+/** Status alone says nothing new about a pod that waits, but for the names of its claims. */
 function sameSpec(before: Pod, now: Pod): boolean {
   return before.metadata.uid === now.metadata.uid && before.metadata.deletionTimestamp === now.metadata.deletionTimestamp
-    && sameLabels(before.metadata.labels, now.metadata.labels) && JSON.stringify(before.spec) === JSON.stringify(now.spec);
+    && sameLabels(before.metadata.labels, now.metadata.labels)
+    && JSON.stringify(before.status?.resourceClaimStatuses) === JSON.stringify(now.status?.resourceClaimStatuses) && JSON.stringify(before.spec) === JSON.stringify(now.spec);
 }
 
 /** Drops what no plugin reads: thousands of pods stay in memory. */
@@ -200,9 +211,11 @@ export function keepPod(pod: Pod): Pod {
       topologySpreadConstraints: spec.topologySpreadConstraints, schedulingGates: spec.schedulingGates, resources: spec.resources,
       containers: spec.containers.map(keepContainer), initContainers: spec.initContainers?.map(keepContainer),
       volumes: volumes && volumes.length > 0 ? volumes : undefined,
+      ...(spec.resourceClaims ? { resourceClaims: spec.resourceClaims } : {}),
     },
     status: status && {
       phase: status.phase, conditions: status.conditions, nominatedNodeName: status.nominatedNodeName, startTime: status.startTime,
+      ...(status.resourceClaimStatuses ? { resourceClaimStatuses: status.resourceClaimStatuses } : {}),
       ...((metadata.generation ?? 1) > 1 ? {
         containerStatuses: status.containerStatuses, initContainerStatuses: status.initContainerStatuses,
         resources: status.resources, allocatedResources: status.allocatedResources,

@@ -2,7 +2,7 @@
 import type {
   CertificateSigningRequest, ClusterRole, ConfigMap, ControllerRevision, CoreEvent, CronJob, DaemonSet, Deployment, Endpoints, EndpointSlice, EventsV1Event,
   HorizontalPodAutoscaler, IPAddress, Job, KubeObject, Lease, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget, PriorityClass,
-  ReplicaSet, ReplicationController, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, SubjectAccessReview, VolumeAttributesClass, ValidatingAdmissionPolicy,
+  DeviceClass, ReplicaSet, ReplicationController, ResourceClaim, ResourceClaimTemplate, ResourceSlice, Secret, Service, ServiceAccount, ServiceCIDR, StatefulSet, StorageClass, SubjectAccessReview, VolumeAttributesClass, ValidatingAdmissionPolicy,
 } from '../api/object.ts';
 import type { ResourceQuota } from '../api/quota/quota.ts';
 import type { Resource } from './types.ts';
@@ -52,3 +52,8 @@ export const horizontalPodAutoscalers = define<HorizontalPodAutoscaler>('autosca
 export const validatingAdmissionPolicies = define<ValidatingAdmissionPolicy>('admissionregistration.k8s.io', 'v1', 'validatingadmissionpolicies', 'ValidatingAdmissionPolicy', false);
 export const clusterRoles = define<ClusterRole>('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', false);
 export const runtimeClasses = define<KubeObject>('node.k8s.io', 'v1', 'runtimeclasses', 'RuntimeClass', false);
+
+export const resourceClaims = define<ResourceClaim>('resource.k8s.io', 'v1', 'resourceclaims', 'ResourceClaim');
+export const resourceClaimTemplates = define<ResourceClaimTemplate>('resource.k8s.io', 'v1', 'resourceclaimtemplates', 'ResourceClaimTemplate');
+export const resourceSlices = define<ResourceSlice>('resource.k8s.io', 'v1', 'resourceslices', 'ResourceSlice', false);
+export const deviceClasses = define<DeviceClass>('resource.k8s.io', 'v1', 'deviceclasses', 'DeviceClass', false);

@@ -1,6 +1,7 @@
 // Every plugin in the order a pod meets it: filters run top to bottom until one rejects, then the scores of those that score are added.
 import type { Plugin } from '../plugin.ts';
 import type { PluginArgs } from '../plugin-args.ts';
+import { dynamicResources } from './dynamic-resources.ts';
 import { imageLocality } from './image-locality.ts';
 import { createInterPodAffinity, interPodAffinity } from './inter-pod-affinity.ts';
 import { createNodeAffinity, nodeAffinity } from './node-affinity.ts';
@@ -30,6 +31,7 @@ export const plugins: readonly Plugin[] = [
   volumeZone,
   podTopologySpread,
   interPodAffinity,
+  dynamicResources,
   nodeResourcesBalancedAllocation,
   imageLocality,
   nodeDeclaredFeatures,

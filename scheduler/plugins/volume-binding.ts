@@ -104,6 +104,7 @@ function reserve(pod: PodInfo, node: NodeInfo, offer: Offer, context: Context, b
   for (const { claim, volume } of offer.bindings) promises.promiseVolume(pod.uid, volume.metadata.name ?? '', claim.metadata.uid ?? '');
   for (const claim of offer.provisions) promises.promiseNode(pod.uid, claim.metadata.uid ?? '', node.name);
   return {
+    of: 'VolumeBinding',
     async preBind(client, signal) {
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(bindTimeoutSeconds * 1000)]);
       for (const { claim, volume } of offer.bindings) {

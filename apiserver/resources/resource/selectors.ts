@@ -5,25 +5,16 @@ import type { FieldError } from '#machinery/api/status.ts';
 import { asObject, forbiddenField, invalidField, objects, required, text, tooLong } from '../values.ts';
 import { validateList } from './names.ts';
 
-type Language = typeof import('#machinery/cel/compile.ts') & Pick<typeof import('#machinery/cel/types.ts'), 'parameters' | 'typeName'>;
+type Language = typeof import('#machinery/cel/compile.ts') & Pick<typeof import('#machinery/cel/device.ts'), 'deviceType'> & Pick<typeof import('#machinery/cel/types.ts'), 'parameters' | 'typeName'>;
 let language: Language | undefined;
 
 export async function loadSelectors(): Promise<void> {
   if (language) return;
-  const [compile, types] = await Promise.all([import('#machinery/cel/compile.ts'), import('#machinery/cel/types.ts')]);
-  language = { ...compile, ...types };
+  const [compile, { deviceType }, types] = await Promise.all([import('#machinery/cel/compile.ts'), import('#machinery/cel/device.ts'), import('#machinery/cel/types.ts')]);
+  language = { ...compile, ...types, deviceType };
 }
 
 const most = { selectors: 32, bytes: 10 * 1024, cost: 1_000_000, domain: 63, id: 32, driver: 63, value: 64, entries: 32 } as const;
-
-/** What an attribute is: nobody knows before there is a device. */
-const attribute: CelType = { kind: 'any' };
-const string: CelType = { kind: 'string' };
-const byDomain = (value: CelType): CelType => ({ kind: 'map', key: string, value: { kind: 'map', key: string, value } });
-const fields: Readonly<Record<string, CelType>> = {
-  driver: string, allowMultipleAllocations: { kind: 'bool' }, attributes: byDomain(attribute), capacity: byDomain({ kind: 'opaque', name: 'kubernetes.Quantity' }),
-};
-const device: CelType = { kind: 'object', name: 'kubernetes.DRADevice', fields: (name) => (Object.hasOwn(fields, name) ? fields[name] : undefined) };
 
 /** How long what is at a path may be; undefined where nothing is known. */
 function sizeOf([root, field, ...inner]: readonly string[]): { min: number; max: number } | undefined {
@@ -62,7 +53,7 @@ function fullName(type: CelType, names: Language): string {
 function validateExpression(expression: string, path: string): FieldError[] {
   if (Buffer.byteLength(expression) > most.bytes) return [tooLong(path, most.bytes)];
   if (!language) throw new Error('selectors are validated before the language was loaded');
-  const { program, issues } = language.compile(expression, { variables: [{ name: 'device', type: device }], bindings: true });
+  const { program, issues } = language.compile(expression, { variables: [{ name: 'device', type: language.deviceType }], bindings: true });
   if (!program) return [invalidField(path, expression, `compilation failed: ${issues.map((issue) => issue.text).join('\n')}`)];
   const { type } = program;
   if (type.kind !== 'bool' && type.kind !== 'any') return [invalidField(path, expression, `must evaluate to bool or the unknown type, not ${fullName(type, language)}`)];

@@ -103,6 +103,10 @@ function read([text, lenient]: readonly Value[]): Value {
   }
 }
 
+export function parseSemver(text: string): Value {
+  return read([text]);
+}
+
 const part = (i: 0 | 1 | 2): Implementation => ([version]) => BigInt.asIntN(64, (version as Semver).numbers[i]);
 const order = ([a, b]: readonly Value[]) => compareVersions(a as Semver, b as Semver);
 const isRead: Implementation = args => !(read(args) instanceof Failure);
