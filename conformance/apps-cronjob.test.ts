@@ -2,9 +2,10 @@
 // status before, so that each starts its first Job at once and that minute brings the second.
 import type { V1CronJob, V1Job, V1JobList } from '@kubernetes/client-node';
 import { assert } from 'chai';
-import { needsHost, sharedCluster, sleep, until } from './fixtures/cluster.ts';
-import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { sleep, until } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { useSpace } from './fixtures/space.ts';
+import type { Space } from './fixtures/space.ts';
 
 const minute = 60_000;
 const policies = { concurrent: 'Allow', suspended: 'Allow', forbid: 'Forbid', replace: 'Replace' } as const;
@@ -19,14 +20,16 @@ const cronJob = (name: string, spec: object, command: readonly string[] = ['slee
 const scheduledAt = (job: V1Job): number => Date.parse(job.metadata?.annotations?.['batch.kubernetes.io/cronjob-scheduled-timestamp'] ?? '');
 
 describe('[sig-apps] CronJob', function () {
-  let cluster: Cluster;
-  let k: Kubectl & { namespace: string };
+  let k: Space['k'];
+  let proxy: Space['proxy'];
+  useSpace('cronjob', (space) => ({ k, proxy } = space));
   /** What each had started before the minute. */
   const firsts = new Map<Name, V1Job>();
-  before(needsHost);
-  const get = (name: string): Promise<V1CronJob> => k.json<V1CronJob>(`get cronjob ${name}`);
+  const batch = (): string => `/apis/batch/v1/namespaces/${k.namespace}`;
+  const get = (name: string): Promise<V1CronJob> => proxy.get<V1CronJob>(`${batch()}/cronjobs/${name}`);
+  /** By scheduled time: lists are in the order of names. */
   const jobsOf = async (name: string): Promise<V1Job[]> =>
-    (await k.json<V1JobList>(`get jobs -l of=${name} --sort-by=.metadata.name`)).items.filter(({ metadata }) => !metadata?.deletionTimestamp);
+    (await proxy.get<V1JobList>(`${batch()}/jobs?labelSelector=of%3D${name}`)).items.filter(({ metadata }) => !metadata?.deletionTimestamp);
   const names = (jobs: readonly V1Job[]): (string | undefined)[] => jobs.map(({ metadata }) => metadata?.name);
   const active = async (name: string): Promise<(string | undefined)[]> => ((await get(name)).status?.active ?? []).map((each) => each.name);
   /** As if its last time had been then. */
@@ -34,8 +37,6 @@ describe('[sig-apps] CronJob', function () {
     k(`patch cronjob ${name} --subresource=status --type=merge -p`, JSON.stringify({ status: { lastScheduleTime: new Date(Math.floor(at / minute) * minute).toISOString().replace('.000Z', 'Z') } }));
 
   before(async () => {
-    cluster = await sharedCluster();
-    k = await cluster.namespace('cronjob');
     // All have their first Job before the minute that brings the second.
     const rest = minute - Date.now() % minute;
     if (rest < 15_000) await sleep(rest + 500);
@@ -51,10 +52,6 @@ describe('[sig-apps] CronJob', function () {
       });
     }
   });
-  after(async () => {
-    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
-  });
-
   it('missed times are made up for by one Job, of the last of them', () => {
     for (const [name, job] of firsts) {
       const at = scheduledAt(job);
@@ -104,7 +101,7 @@ describe('[sig-apps] CronJob', function () {
 
   it('[sig-apps] CronJob should schedule multiple jobs concurrently [Conformance]', async function () {
     this.timeout(120_000);
-    await until('a second Job', async () => assert.lengthOf(await active('concurrent'), 2), 90_000, 500);
+    await until('a second Job', async () => assert.lengthOf(await active('concurrent'), 2), 90_000);
     const jobs = await jobsOf('concurrent');
     assert.deepEqual(jobs.map(({ status }) => status?.active), [1, 1]);
     assert.equal(names(jobs)[0], firsts.get('concurrent')?.metadata?.name);

@@ -4,6 +4,8 @@ import { assert } from 'chai';
 import { clusterOf, freeHost, needsHost, startServer, until } from './fixtures/cluster.ts';
 import type { Cluster, Kubectl } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { startProxy } from './fixtures/proxy.ts';
+import type { Proxy } from './fixtures/proxy.ts';
 import { checkDeleteCollection, checkStatus, podTemplate, workload } from './fixtures/workloads.ts';
 
 const otherImage = 'test.local/busybox:2';
@@ -13,6 +15,7 @@ const color = 'test.local/color';
 describe('[sig-apps] Daemon set', function () {
   let cluster: Cluster;
   let k: Kubectl & { namespace: string };
+  let proxy: Proxy;
   let first = '';
   let second = '';
   before(needsHost);
@@ -21,17 +24,19 @@ describe('[sig-apps] Daemon set', function () {
     await host.docker('tag', busyboxImage, otherImage);
     cluster = await clusterOf(host, await startServer(host, ['--nodes', '2', '--stop-pods']));
     k = await cluster.namespace('daemons');
+    proxy = await startProxy(cluster);
     await cluster.kubectl('wait --for=condition=Ready nodes --all --timeout=30s');
     [first = '', second = ''] = (await cluster.kubectl('get nodes -o', 'jsonpath={.items[*].metadata.name}')).split(' ');
   });
   after(async () => {
+    await proxy?.stop();
     await cluster?.server.stop();
   });
   const daemon = (name: string, spec: object = {}, pods: object = {}): string => workload('DaemonSet', name, spec, pods);
-  const get = (name: string): Promise<V1DaemonSet> => k.json<V1DaemonSet>(`get daemonset ${name}`);
+  const get = (name: string): Promise<V1DaemonSet> => proxy.get<V1DaemonSet>(`/apis/apps/v1/namespaces/${k.namespace}/daemonsets/${name}`);
   const rolledOut = (name: string): Promise<string> => k(`rollout status daemonset/${name} --timeout=60s`);
   const podsOf = async (app: string): Promise<V1Pod[]> => {
-    const { items } = await k.json<V1PodList>(`get pods -l app=${app}`);
+    const { items } = await proxy.get<V1PodList>(`/api/v1/namespaces/${k.namespace}/pods?labelSelector=app%3D${app}`);
     return items.filter(({ metadata }) => !metadata?.deletionTimestamp).sort((a, b) => ((a.spec?.nodeName ?? '') < (b.spec?.nodeName ?? '') ? -1 : 1));
   };
   const nodesOf = async (app: string): Promise<(string | undefined)[]> => (await podsOf(app)).map(({ spec }) => spec?.nodeName);

@@ -1,30 +1,26 @@
 // Deployments under upstream's titles, and what kubectl does with them beyond kubectl.test.ts.
 import type { V1Deployment, V1ReplicaSet, V1ReplicaSetList } from '@kubernetes/client-node';
 import { assert } from 'chai';
-import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
-import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { until } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { useSpace } from './fixtures/space.ts';
+import type { Space } from './fixtures/space.ts';
 import { checkScale, checkStatus, nowhere, replace, workload } from './fixtures/workloads.ts';
 
 const otherImage = 'test.local/busybox:2';
 const revisionOf = ({ metadata }: V1ReplicaSet | V1Deployment): number => Number(metadata?.annotations?.['deployment.kubernetes.io/revision'] ?? 0);
 
 describe('[sig-apps] Deployment', function () {
-  let cluster: Cluster;
-  let k: Kubectl & { namespace: string };
-  before(needsHost);
-  before(async () => {
-    cluster = await sharedCluster();
-    k = await cluster.namespace('deployment');
-    await cluster.host.docker('tag', busyboxImage, otherImage);
-  });
-  after(async () => {
-    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
-  });
-  const get = (name: string): Promise<V1Deployment> => k.json<V1Deployment>(`get deployment ${name}`);
+  let cluster: Space['cluster'];
+  let k: Space['k'];
+  let proxy: Space['proxy'];
+  useSpace('deployment', (space) => ({ cluster, k, proxy } = space));
+  before(() => cluster.host.docker('tag', busyboxImage, otherImage));
+  const apps = (): string => `/apis/apps/v1/namespaces/${k.namespace}`;
+  const get = (name: string): Promise<V1Deployment> => proxy.get<V1Deployment>(`${apps()}/deployments/${name}`);
   const rolledOut = (name: string): Promise<string> => k(`rollout status deployment/${name} --timeout=60s`);
   /** By revision. */
-  const sets = async (app: string): Promise<V1ReplicaSet[]> => (await k.json<V1ReplicaSetList>(`get replicasets -l app=${app}`)).items.sort((a, b) => revisionOf(a) - revisionOf(b));
+  const sets = async (app: string): Promise<V1ReplicaSet[]> => (await proxy.get<V1ReplicaSetList>(`${apps()}/replicasets?labelSelector=app%3D${app}`)).items.sort((a, b) => revisionOf(a) - revisionOf(b));
   const wanted = async (app: string): Promise<(number | undefined)[]> => (await sets(app)).map(({ spec }) => spec?.replicas);
   const actual = async (app: string): Promise<(number | undefined)[]> => (await sets(app)).map(({ status }) => status?.replicas);
 

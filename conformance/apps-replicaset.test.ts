@@ -1,26 +1,21 @@
 // ReplicaSets and ReplicationControllers under upstream's titles.
 import type { V1Pod, V1PodList, V1ReplicaSet } from '@kubernetes/client-node';
 import { assert } from 'chai';
-import { needsHost, sharedCluster, until } from './fixtures/cluster.ts';
-import type { Cluster, Kubectl } from './fixtures/cluster.ts';
+import { until } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
+import { useSpace } from './fixtures/space.ts';
+import type { Space } from './fixtures/space.ts';
 import { checkDeleteCollection, checkScale, checkStatus, podTemplate, replace, serveHostname, workload } from './fixtures/workloads.ts';
 
 const otherImage = 'test.local/busybox:2';
 
 describe('[sig-apps] ReplicaSet and ReplicationController', function () {
-  let cluster: Cluster;
-  let k: Kubectl & { namespace: string };
-  before(needsHost);
-  before(async () => {
-    cluster = await sharedCluster();
-    k = await cluster.namespace('replicas');
-    await cluster.host.docker('tag', busyboxImage, otherImage);
-  });
-  after(async () => {
-    if (k) await cluster.kubectl(`delete namespace ${k.namespace} --wait=false`);
-  });
-  const podsOf = async (app: string): Promise<V1Pod[]> => (await k.json<V1PodList>(`get pods -l app=${app}`)).items.filter(({ metadata }) => !metadata?.deletionTimestamp);
+  let cluster: Space['cluster'];
+  let k: Space['k'];
+  let proxy: Space['proxy'];
+  useSpace('replicas', (space) => ({ cluster, k, proxy } = space));
+  before(() => cluster.host.docker('tag', busyboxImage, otherImage));
+  const podsOf = async (app: string): Promise<V1Pod[]> => (await proxy.get<V1PodList>(`/api/v1/namespaces/${k.namespace}/pods?labelSelector=app%3D${app}`)).items.filter(({ metadata }) => !metadata?.deletionTimestamp);
   const ready = (target: string, replicas: number): Promise<string> => k(`wait --for=jsonpath={.status.readyReplicas}=${replicas} ${target} --timeout=60s`);
   const ownerOf = (pod: string): Promise<string> => k(`get pod ${pod} -o`, 'jsonpath={.metadata.ownerReferences[*].kind}/{.metadata.ownerReferences[*].name}/{.metadata.ownerReferences[*].controller}');
 
