@@ -206,6 +206,8 @@ async function create(request: ApiRequest): Promise<void> {
   if (!served.stored) {
     if (!handler) throw noSuchResource();
     if (form.transform) throw new StatusError(406, 'NotAcceptable', 'the backend does not know Tables or metadata alone: what it answers is stored nowhere');
+    // Reviews are admitted like everything else; a Binding is by its handler, under the name of its pod.
+    if (served.id !== 'bindings') await deps.storeOf(served).admission('CREATE', writeRequest(request, object.metadata.name ?? '', '', options.dryRun, options.asObject), object);
     const answer = await handler({ context, row: served.row, namespace, name: '', body: object, dryRun: options.dryRun });
     return respond(context, response, form, 201, JSON.stringify(answer));
   }

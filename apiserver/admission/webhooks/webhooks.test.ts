@@ -114,6 +114,12 @@ describe('admission webhooks', function () {
       expect(paths()).to.deep.equal([]);
       expect(message(await create())).to.contain('400 admission webhook');
     });
+    it('are asked about reviews, which are stored nowhere', async () => {
+      await configure('validating', hook('/reviews', { rules: [{ ...rule, operations: ['CREATE'], apiGroups: ['authorization.k8s.io'], resources: ['*'] }] }));
+      webhook.answers = { '/reviews': () => ({ allowed: false, status: { message: 'do not ask' } }) };
+      const review = { spec: { nonResourceAttributes: { path: '/', verb: 'get' } } };
+      expect(message(await server.call('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', { body: review }))).to.equal('400 admission webhook "reviews.example.com" denied the request: do not ask');
+    });
     it('of a connection are told its options', async () => {
       await server.call('POST', '/api/v1/namespaces/default/pods', { body: { metadata: { name: 'p' }, spec: { serviceAccountName: '', containers: [{ name: 'c', image: 'i' }] } } });
       await configure('validating', hook('/connect', { rules: [{ ...rule, operations: ['CONNECT'], resources: ['pods/*'] }] }));
