@@ -70,6 +70,15 @@ describe('what is too much of', () => {
   }
 });
 
+describe('what is written even where nothing is given', () => {
+  const claim = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } };
+  const rows: [id: string, object: Json, path: string, value: unknown][] = [
+    ['statefulsets.apps', minimal['statefulsets.apps'] ?? {}, 'spec.serviceName', ''],
+    ['resourceclaimtemplates.resource.k8s.io', minimal['resourceclaimtemplates.resource.k8s.io'] ?? {}, 'spec.metadata', {}],
+    ['pods', { metadata: { name: 'p', namespace: 'n' }, spec: { containers: [{ name: 'c', image: 'i' }], volumes: [{ name: 'v', ephemeral: { volumeClaimTemplate: { spec: claim } } }] } }, 'spec.volumes[0].ephemeral.volumeClaimTemplate.metadata', {}],
+  ];
+  for (const [id, object, path, value] of rows) it(`${id}: ${path}`, () => expect(create(id, object).object).to.have.nested.property(path).that.deep.equals(value));
+});
 /** What the server has set before the rules of a kind are asked. */
 function uid(object: Json): Json {
   return { metadata: { ...object['metadata'] as Json, uid: 'u' } };

@@ -29,6 +29,7 @@ export const statefulSetStrategy = kindStrategy({ status: true, generation: 'spe
     const retention = need(spec, 'persistentVolumeClaimRetentionPolicy');
     setEmpty(retention, 'whenDeleted', 'Retain');
     setEmpty(retention, 'whenScaled', 'Retain');
+    setMissing(spec, 'serviceName', '');
     setMissing(spec, 'replicas', 1);
     setMissing(spec, 'revisionHistoryLimit', 10);
     defaultPodTemplate(need(spec, 'template'));

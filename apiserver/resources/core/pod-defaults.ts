@@ -129,7 +129,12 @@ export function defaultVolumeSource(name: string, source: Obj): void {
       break;
     }
     case 'hostPath': setMissing(source, 'type', ''); break;
-    case 'ephemeral': defaultClaimSpec(at(source, 'volumeClaimTemplate', 'spec')); break;
+    case 'ephemeral': {
+      const template = asObject(source['volumeClaimTemplate']);
+      if (template) setMissing(template, 'metadata', {});
+      defaultClaimSpec(template?.['spec']);
+      break;
+    }
     case 'image': setEmpty(source, 'pullPolicy', pullPolicyOf(text(source['reference']))); break;
     case 'iscsi': setEmpty(source, 'iscsiInterface', 'default'); break;
     case 'rbd':

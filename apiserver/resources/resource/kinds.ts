@@ -4,7 +4,7 @@ import type { FieldError } from '#machinery/api/status.ts';
 import { keepAllButStatus, kindStrategy } from '../basic.ts';
 import { validateTemplateMeta } from '../meta.ts';
 import type { WriteContext } from '../resource.ts';
-import { asObject, at, forbiddenField, invalidField, objects, same, setMissing, text, unchanged } from '../values.ts';
+import { asObject, at, forbiddenField, invalidField, need, objects, same, setMissing, text, unchanged } from '../values.ts';
 import { defaultClaimStatus, dropStatusOfFreedDevices, validateClaimStatus } from './claim-status.ts';
 import { defaultDeviceClaim, hasSelectors, validateConfiguration, validateDeviceClaim } from './device-claim.ts';
 import { declaredSubdomainErrors, validateList } from './names.ts';
@@ -55,7 +55,10 @@ export const resourceClaimStrategy = kindStrategy({ status: true }, {
 
 export const resourceClaimTemplateStrategy = kindStrategy({}, {
   load: (object) => (hasSelectors(at(object, 'spec', 'spec')) ? loadSelectors() : undefined),
-  default: (object) => defaultDeviceClaim(at(object, 'spec', 'spec')),
+  default(object) {
+    setMissing(need(object, 'spec'), 'metadata', {});
+    defaultDeviceClaim(at(object, 'spec', 'spec'));
+  },
   validate: (object, context, old) => [
     // The path is the claim's own, as upstream.
     ...(old ? [] : validateAdminAccess(objects(at(object, 'spec', 'spec', 'devices', 'requests')).map((request) => at(request, 'exactly', 'adminAccess')), 'spec.devices.requests', object.metadata?.namespace, context)),
