@@ -3,6 +3,9 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { UsageError, parseFlags } from '#machinery/base/flags.ts';
 import type { FlagTable } from '#machinery/base/flags.ts';
+import { checkAuthority } from './auth/request-headers.ts';
+import type { RequestHeaderConfig } from './auth/request-headers.ts';
+import { readTokenFile } from './auth/other-tokens.ts';
 import { optionFlags, readOptions } from './options.ts';
 import type { ApiserverOptions } from './options.ts';
 
@@ -24,6 +27,12 @@ export interface ApiserverConfig {
   serviceAccount: { issuer: string; audiences: string[]; signingKey: string; publicKeys: string[] };
   /** The API server as a client of kubelets; `ca` checks their serving certificates. */
   kubeletClient?: { cert: string; key: string; ca?: string };
+  /** Proxies that say in headers who sends a request; nobody is one when absent. */
+  requestHeader?: RequestHeaderConfig;
+  /** Text of a file with tokens: `token,user,uid,"groups"`. */
+  tokenFile?: string;
+  /** Secrets of type bootstrap.kubernetes.io/token may be used to authenticate. */
+  bootstrapTokenAuth?: boolean;
   serviceClusterIpRange: string;
   serviceNodePortRange: { from: number; to: number };
   /** `lease` (the default): the servers that live; `none`: somebody else keeps the endpoints of Service default/kubernetes. */
@@ -67,6 +76,14 @@ export const flags = {
   'kubelet-client-certificate': { kind: 'string', placeholder: 'FILE', help: 'Client certificate for kubelets.' },
   'kubelet-client-key': { kind: 'string', placeholder: 'FILE', help: 'Its key.' },
   'kubelet-certificate-authority': { kind: 'string', placeholder: 'FILE', help: "Checks kubelets' certificates." },
+  'requestheader-client-ca-file': { kind: 'string', placeholder: 'FILE', help: 'CA of the authenticating proxies; they say in headers who sends a request.' },
+  'requestheader-allowed-names': { kind: 'list', placeholder: 'CN,…', default: [], help: 'Common names of those proxies (default: whoever that CA signed).' },
+  'requestheader-username-headers': { kind: 'list', placeholder: 'HEADER,…', default: [], help: 'Where they say the user; X-Remote-User is usual.' },
+  'requestheader-uid-headers': { kind: 'list', placeholder: 'HEADER,…', default: [], help: 'The uid; X-Remote-Uid is usual.' },
+  'requestheader-group-headers': { kind: 'list', placeholder: 'HEADER,…', default: [], help: 'The groups; X-Remote-Group is usual.' },
+  'requestheader-extra-headers-prefix': { kind: 'list', placeholder: 'PREFIX,…', default: [], help: 'Everything else; X-Remote-Extra- is usual.' },
+  'token-auth-file': { kind: 'string', placeholder: 'FILE', help: 'Bearer tokens: token,user,uid,"group,group" a line.' },
+  'enable-bootstrap-token-auth': { kind: 'boolean', default: false, help: 'Secrets of type bootstrap.kubernetes.io/token in kube-system are bearer tokens.' },
   'service-cluster-ip-range': { kind: 'string', placeholder: 'CIDR', default: '10.43.0.0/16', help: 'Addresses of Services.' },
   'service-node-port-range': { kind: 'string', placeholder: 'FROM-TO', default: '30000-32767', help: 'Ports for Services of type NodePort.' },
   'endpoint-reconciler-type': { kind: 'string', placeholder: 'lease|none', default: 'lease', help: 'Who keeps the endpoints of Service default/kubernetes: the living API servers, or nobody here.' },
@@ -91,6 +108,16 @@ export function readConfig(args: readonly string[]): ApiserverConfig {
     if (!file) throw new UsageError(`--${flag} is needed`);
     return read(flag, file);
   };
+  const checked = (flag: keyof typeof flags, file: string, check: (text: string) => unknown): string => {
+    const text = read(flag, file);
+    try {
+      check(text);
+    } catch (cause) {
+      throw new UsageError(`--${flag}: ${file} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+    return text;
+  };
+  const [proxyCa, tokenFile] = [values['requestheader-client-ca-file'], values['token-auth-file']];
   const servers = values['etcd-servers'];
   const sqlite = values['sqlite-file'];
   if ((servers === undefined) === (sqlite === undefined)) throw new UsageError('name one store: --etcd-servers URL,… or --sqlite-file FILE');
@@ -123,6 +150,12 @@ export function readConfig(args: readonly string[]): ApiserverConfig {
     ...(kubeletCert && kubeletKey ? {
       kubeletClient: { cert: read('kubelet-client-certificate', kubeletCert), key: read('kubelet-client-key', kubeletKey), ...(kubeletCa ? { ca: read('kubelet-certificate-authority', kubeletCa) } : {}) },
     } : {}),
+    ...(proxyCa === undefined ? {} : { requestHeader: {
+      ca: checked('requestheader-client-ca-file', proxyCa, checkAuthority), allowedNames: values['requestheader-allowed-names'], usernameHeaders: values['requestheader-username-headers'],
+      uidHeaders: values['requestheader-uid-headers'], groupHeaders: values['requestheader-group-headers'], extraHeaderPrefixes: values['requestheader-extra-headers-prefix'],
+    } }),
+    ...(tokenFile === undefined ? {} : { tokenFile: checked('token-auth-file', tokenFile, readTokenFile) }),
+    bootstrapTokenAuth: values['enable-bootstrap-token-auth'],
     serviceClusterIpRange: values['service-cluster-ip-range'],
     serviceNodePortRange: { from: Number(ports[1]), to: Number(ports[2]) },
     endpointReconcilerType: reconciler,

@@ -179,6 +179,8 @@ function apiserverConfig(config: ClusterConfig, credentials: Credentials, bindAd
     clientCa: credentials.ca.cert,
     serviceAccount: { issuer, audiences: [issuer], signingKey: credentials.tokens.privateKey, publicKeys: [credentials.tokens.publicKey] },
     kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
+    requestHeader: { ca: credentials.frontProxy.ca, allowedNames: ['front-proxy-client'], usernameHeaders: ['X-Remote-User'], uidHeaders: ['X-Remote-Uid'], groupHeaders: ['X-Remote-Group'], extraHeaderPrefixes: ['X-Remote-Extra-'] },
+    bootstrapTokenAuth: true,
     serviceClusterIpRange: config.serviceRanges.join(','),
     serviceNodePortRange: { from: 30000, to: 32767 },
     anonymousAuth: config.anonymousAuth,

@@ -10,6 +10,8 @@ export interface Credentials {
   /** The API server as a client of kubelets. */
   kubeletClient: KeyPair;
   tokens: { privateKey: string; publicKey: string };
+  /** Of the API server as a proxy in front of extension API servers: its CA signs nothing else, since whoever it signs can be anybody. */
+  frontProxy: { ca: string; client: KeyPair };
   admin: KeyPair;
   controllers: KeyPair;
   scheduler: KeyPair;
@@ -73,16 +75,19 @@ export async function ensureCredentials(dataDir: string, needs: CredentialNeeds)
   const pki = () => import('#machinery/pki/pki.ts'); // only when something must be made
 
   const ca = readPair('ca') ?? writePair('ca', await (await pki()).createCa('proa-ca'));
-  const issuer = new X509Certificate(ca.cert);
-  const fits = (pair: KeyPair, request: CertificateRequest): boolean => {
+  const fits = (pair: KeyPair, request: CertificateRequest, authority: KeyPair): boolean => {
     const cert = new X509Certificate(pair.cert);
-    return cert.checkIssued(issuer) && Date.parse(cert.validTo) - Date.now() > renewBeforeMs
+    return cert.checkIssued(new X509Certificate(authority.cert)) && Date.parse(cert.validTo) - Date.now() > renewBeforeMs
       && (request.dnsNames ?? []).every((name) => cert.checkHost(name) !== undefined) && (request.ips ?? []).every((ip) => cert.checkIP(ip) !== undefined);
   };
-  const ensure = async (name: string, request: CertificateRequest): Promise<KeyPair> => {
+  const ensure = async (name: string, request: CertificateRequest, authority = ca): Promise<KeyPair> => {
     const existing = readPair(name);
-    if (existing && fits(existing, request)) return existing;
-    return writePair(name, await (await pki()).issueCertificate(ca, request));
+    if (existing && fits(existing, request, authority)) return existing;
+    return writePair(name, await (await pki()).issueCertificate(authority, request));
+  };
+  const ensureFrontProxy = async (): Promise<Credentials['frontProxy']> => {
+    const authority = readPair('front-proxy-ca') ?? writePair('front-proxy-ca', await (await pki()).createCa('front-proxy-ca'));
+    return { ca: authority.cert, client: await ensure('front-proxy-client', { commonName: 'front-proxy-client', usages: ['client'] }, authority) };
   };
   const ensureTokens = async (): Promise<Credentials['tokens']> => {
     const file = path('service-account', 'key');
@@ -96,10 +101,11 @@ export async function ensureCredentials(dataDir: string, needs: CredentialNeeds)
   };
   const client = (name: string, commonName: string, ...organizations: string[]): Promise<KeyPair> => ensure(name, { commonName, organizations, usages: ['client'] });
 
-  const [serving, kubeletClient, tokens, admin, controllers, scheduler, proxy, dns, nodes] = await Promise.all([
+  const [serving, kubeletClient, tokens, frontProxy, admin, controllers, scheduler, proxy, dns, nodes] = await Promise.all([
     ensure('apiserver', { commonName: 'kube-apiserver', usages: ['server'], ...needs.servingNames }),
     client('apiserver-kubelet-client', 'kube-apiserver-kubelet-client', 'system:masters'),
     ensureTokens(),
+    ensureFrontProxy(),
     client('admin', 'system:admin', 'system:masters'),
     client('controllers', 'system:kube-controller-manager'),
     client('scheduler', 'system:kube-scheduler'),
@@ -110,5 +116,5 @@ export async function ensureCredentials(dataDir: string, needs: CredentialNeeds)
       serving: await ensure(`node-${name}-serving`, { commonName: `system:node:${name}`, organizations: ['system:nodes'], usages: ['server'], dnsNames: [name], ips: [address] }),
     }] as const)),
   ]);
-  return { ca, serving, kubeletClient, tokens, admin, controllers, scheduler, proxy, dns, nodes: new Map(nodes) };
+  return { ca, serving, kubeletClient, tokens, frontProxy, admin, controllers, scheduler, proxy, dns, nodes: new Map(nodes) };
 }

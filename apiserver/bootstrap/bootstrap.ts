@@ -6,6 +6,7 @@ import { createLogger } from '#machinery/base/log.ts';
 import { createClusterIps } from '../allocators/cluster-ips.ts';
 import { startRepair } from '../allocators/repair.ts';
 import type { Backend, BootstrapStep, ServerDeps } from '../backend.ts';
+import type { ApiserverConfig } from '../config.ts';
 import { ensure } from './ensure.ts';
 import { ensureFlowControl, markDangling } from './flowcontrol.ts';
 import { createEndpointReconciler, ensureKubernetesService, type Advertised } from './kubernetes-service.ts';
@@ -46,7 +47,7 @@ export function createBootstrap(deps: ServerDeps, port: () => number = () => dep
       name: 'start-cluster-authentication-info-controller',
       async run() {
         await namespacesThere();
-        await ensureClientCa(backend, config.clientCa);
+        await ensureAuthentication(backend, config);
       },
     },
     {
@@ -97,15 +98,25 @@ async function ensurePriorityClasses(backend: Backend): Promise<void> {
   })));
 }
 
-/** How extension API servers learn whose client certificates count. */
-async function ensureClientCa(backend: Backend, clientCa: string): Promise<void> {
-  const file = 'client-ca-file';
+/** How extension API servers learn whose client certificates count, and which proxies to believe. */
+async function ensureAuthentication(backend: Backend, { clientCa, requestHeader }: Pick<ApiserverConfig, 'clientCa' | 'requestHeader'>): Promise<void> {
+  const wanted: Record<string, string> = {
+    'client-ca-file': clientCa,
+    ...(requestHeader ? {
+      'requestheader-client-ca-file': requestHeader.ca,
+      'requestheader-allowed-names': JSON.stringify(requestHeader.allowedNames),
+      'requestheader-username-headers': JSON.stringify(requestHeader.usernameHeaders),
+      'requestheader-uid-headers': JSON.stringify(requestHeader.uidHeaders),
+      'requestheader-group-headers': JSON.stringify(requestHeader.groupHeaders),
+      'requestheader-extra-headers-prefix': JSON.stringify(requestHeader.extraHeaderPrefixes),
+    } : {}),
+  };
   await ensure(backend, 'configmaps', {
-    apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { [file]: clientCa },
+    apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: wanted,
   }, (object) => {
     const data = (object.data ?? {}) as Record<string, string>; // validated when it was stored
-    if (data[file] === clientCa) return false;
-    object.data = { ...data, [file]: clientCa };
+    if (Object.entries(wanted).every(([key, value]) => data[key] === value)) return false;
+    object.data = { ...data, ...wanted };
     return true;
   });
 }

@@ -1,10 +1,12 @@
-// Who sent this? Client certificates first, then bearer tokens, then the WebSocket sub-protocol that carries one; the first
-// that knows the caller wins. A credential that is not good does not stop the next one, but none good at all is a 401.
+// Who sent this? What an authenticating proxy says first, then client certificates, bearer tokens, and the WebSocket sub-protocol
+// that carries one; the first that knows the caller wins. A credential that is not good does not stop the next one, but none good at all is a 401.
 import type { IncomingMessage } from 'node:http';
 import { createLogger } from '#machinery/base/log.ts';
 import { unauthorized } from '#machinery/api/status.ts';
 import { CertificateError, createCertificateAuthenticator } from '../auth/certificates.ts';
 import { anonymous } from '../auth/identity.ts';
+import { bootstrapTokens, readTokenFile, withLookups } from '../auth/other-tokens.ts';
+import { createRequestHeaderAuthenticator } from '../auth/request-headers.ts';
 import { createTokenAuthenticator, TokenError, type TokenAuthenticator } from '../auth/service-account-tokens.ts';
 import type { ServerDeps } from '../backend.ts';
 import type { RequestContext, UserInfo } from '../request.ts';
@@ -16,7 +18,10 @@ const base64url = /^[A-Za-z0-9_-]+$/;
 
 export function createAuthenticator(deps: Pick<ServerDeps, 'config' | 'backend'>, now: () => number = Date.now): Authenticator & { tokens: TokenAuthenticator } {
   const certificates = createCertificateAuthenticator(deps.config.clientCa, now);
-  const tokens = createTokenAuthenticator(deps.config.serviceAccount, deps.backend, now);
+  const { requestHeader, tokenFile, bootstrapTokenAuth, serviceAccount } = deps.config;
+  const proxies = createRequestHeaderAuthenticator(requestHeader, now);
+  const lookups = [...tokenFile === undefined ? [] : [readTokenFile(tokenFile)], ...bootstrapTokenAuth ? [bootstrapTokens(deps.backend, now)] : []];
+  const tokens = withLookups(createTokenAuthenticator(serviceAccount, deps.backend, now), lookups, serviceAccount.audiences);
   return {
     tokens,
     authenticate(request) {
@@ -30,7 +35,7 @@ export function createAuthenticator(deps: Pick<ServerDeps, 'config' | 'backend'>
           return undefined;
         }
       };
-      const user = attempt(() => certificates.authenticate(request))
+      const user = attempt(() => proxies.authenticate(request)) ?? attempt(() => certificates.authenticate(request))
         ?? attempt(() => {
           const token = bearerToken(request);
           return token === undefined ? undefined : tokens.authenticate(token).user;
@@ -41,6 +46,7 @@ export function createAuthenticator(deps: Pick<ServerDeps, 'config' | 'backend'>
         });
       if (user !== undefined) {
         hideCredentials(request);
+        proxies.clear(request);
         return user;
       }
       if (problems.length === 0) return undefined;
