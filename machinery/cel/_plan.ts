@@ -243,8 +243,8 @@ class Planner {
           if (values.length === steps.length) spend(state, callCost(name, overload, values, failure));
           return failure;
         }
-        const ahead = costAhead(name, values);
-        if (state.cost + ahead > state.limit) throw new CelError(costExceeded, 'budget');
+        const ahead = costAhead(name, overload, values);
+        if (state.cost + ahead > state.limit) spend(state, ahead);
         const result = call(values);
         spend(state, callCost(name, overload, values, result));
         return result;
@@ -406,9 +406,11 @@ function construct(build: Step, parts: readonly Planned[], cost: number): Planne
   };
 }
 
-/** What is known to cost much is refused before it is done. */
-function costAhead(name: string, args: readonly Value[]): number {
-  return name === 'lists.range' && typeof args[0] === 'bigint' ? Number(args[0]) : 0;
+/** What may take long by its arguments alone is priced, and refused, before it is done. */
+function costAhead(name: string, overload: string, args: readonly Value[]): number {
+  if (name === 'lists.range' && typeof args[0] === 'bigint') return Number(args[0]);
+  const isQuadratic = name === 'distinct' || name === 'sort' || name === '@sortByAssociatedKeys' || name.startsWith('sets.');
+  return isQuadratic && args[0] instanceof CelList ? callCost(name, overload, args, null) : 0;
 }
 
 // Conversions of constants are done while planning; patterns are compiled then.

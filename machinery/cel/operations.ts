@@ -4,7 +4,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isTimestampInRange, maxDuration } from './time.ts';
 import {
-  CelList, CelMap, Duration, Failure, GrowingList, JsonList, JsonMap, noSuchOverload, ObjectValue, Opaque, Optional, Timestamp, TypeValue, Uint, ValueList,
+  CelList, CelMap, ConcatList, Duration, Failure, GrowingList, JsonList, JsonMap, maxListSize, noSuchOverload, ObjectValue, Opaque, Optional, Timestamp, tooLong,
+  TypeValue, Uint,
 } from './values.ts';
 import type { Value } from './values.ts';
 
@@ -197,16 +198,17 @@ export function add(a: Value, b: Value): Value | undefined {
 
 function addLists(a: CelList, b: CelList): Value {
   if (a instanceof GrowingList) {
-    a.values.push(...b);
+    for (const value of b) a.values.push(value);
     return a;
   }
-  if (a instanceof JsonList && a.type !== undefined) return addTyped(a, b);
+  if (a instanceof JsonList && (a.type?.listType === 'set' || a.type?.listType === 'map')) return addKeyed(a, b);
   if (a.size === 0) return b;
-  return b.size === 0 ? a : new ValueList([...a, ...b]);
+  if (b.size === 0) return a;
+  return a.size + b.size > maxListSize ? tooLong(a.size + b.size) : new ConcatList(a, b);
 }
 
 /** Sets take what they have not yet; lists with keys replace what has the same key. */
-function addTyped(a: JsonList, b: CelList): Value {
+function addKeyed(a: JsonList, b: CelList): Value {
   const result: unknown[] = [...a];
   if (a.type?.listType === 'set') {
     const members = new Set([...a].map(scalarKey));
@@ -215,15 +217,13 @@ function addTyped(a: JsonList, b: CelList): Value {
       members.add(scalarKey(value));
       result.push(value);
     }
-  } else if (a.type?.listType === 'map') {
+  } else {
     const places = new Map([...a].map((value, i) => [elementKey(a, value), i]));
     for (const value of b) {
       const place = places.get(elementKey(a, value));
       if (place === undefined) result.push(value);
       else result[place] = value;
     }
-  } else {
-    result.push(...b);
   }
   return new JsonList(result, a.type);
 }

@@ -57,9 +57,32 @@ describe('CelProgram', () => {
     expect(thrown(() => evaluate('lists.range(9000000000000000000).size() > 0'))).to.have.property('reason', 'budget');
   });
 
-  it('fails where a text outgrows what can be held', () => {
-    const long = 'x'.repeat(200_000);
-    expect(() => evaluate("object.replace('', object).size()", { object: long })).to.throw(CelError, /internal error/);
+  it('refuses to compare everything with everything before it does', () => {
+    const started = performance.now();
+    expect(thrown(() => evaluate('object.distinct().size()', { object: Array.from({ length: 100_000 }, (_, i) => i) }))).to.have.property('reason', 'budget');
+    expect(performance.now() - started).to.be.below(1000);
+  });
+
+  it('fails where texts and lists grow beyond all measure for a small price', () => {
+    const text = 'x'.repeat(200_000);
+    for (const source of ["object.replace('', object)", "object.replace('x', object)", '[object].map(x, [x, x].join(x))[0].split(\'\').join(object)', `'${'%s'.repeat(200)}'.format([${'object, '.repeat(200)}])`]) {
+      expect(() => evaluate(`${source}.size()`, { object: text }), source.slice(0, 60)).to.throw(CelError, /text of \d+ characters is too long/);
+    }
+    const list = Array.from({ length: 5000 }, (_, i) => i);
+    expect(() => evaluate('object.map(x, object).flatten().size()', { object: list })).to.throw(CelError, /list of \d+ elements is too long/);
+    const doubled = `optional.of(object)${'.optMap(x, x + x)'.repeat(3)}`;
+    expect(evaluate(`${doubled}.value().size()`, { object: list })).to.equal(40_000n);
+    expect(evaluate(`${doubled}.value()[39999]`, { object: list })).to.equal(4999n);
+    let nested = 'object';
+    for (let i = 0; i < 12; i++) nested = `[${nested}].map(x, x + x)[0]`;
+    expect(() => evaluate(nested, { object: list })).to.throw(CelError, /list of \d+ elements is too long/);
+  });
+
+  it('adds lists without copying them', () => {
+    const list = Array.from({ length: 30_000 }, (_, i) => i);
+    const started = performance.now();
+    expect(evaluate('object.map(x, object + [x]).size()', { object: list })).to.equal(30_000n);
+    expect(performance.now() - started).to.be.below(2000);
   });
 
   it('sees own members only', () => {

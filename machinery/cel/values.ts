@@ -83,6 +83,35 @@ export class GrowingList extends CelList {
   get(index: number): Value { return this.values[index]!; }
 }
 
+/** Two lists in a row, put together when first looked into: adding is cheap however long they are. */
+export class ConcatList extends CelList {
+  readonly size: number;
+  #parts: readonly [CelList, CelList] | undefined;
+  #values: readonly Value[] = [];
+  constructor(first: CelList, second: CelList) {
+    super();
+    this.size = first.size + second.size;
+    this.#parts = [first, second];
+  }
+  get(index: number): Value {
+    if (this.#parts !== undefined) {
+      this.#values = this.#merge();
+      this.#parts = undefined;
+    }
+    return this.#values[index]!;
+  }
+  #merge(): Value[] {
+    const values: Value[] = [];
+    // Sums of sums may be deep.
+    const pending: CelList[] = [this];
+    for (let list = pending.pop(); list !== undefined; list = pending.pop()) {
+      if (list instanceof ConcatList && list.#parts !== undefined) pending.push(list.#parts[1], list.#parts[0]);
+      else for (const value of list) values.push(value);
+    }
+    return values;
+  }
+}
+
 export class JsonList extends CelList {
   readonly json: readonly unknown[];
   readonly type: Extract<Type, { kind: 'list' }> | undefined;
@@ -331,6 +360,19 @@ export function plainDouble(value: number): string {
   const [digits, exponent] = value.toExponential().split('e') as [string, string];
   const sign = value < 0 ? '-' : '';
   return `${sign}0.${'0'.repeat(-Number(exponent) - 1)}${digits.replace('-', '').replace('.', '')}`;
+}
+
+/** Far more than any object of the API holds; what has no price of its own could grow without end otherwise. */
+const maxTextLength = 2 ** 25;
+export const maxListSize = 2 ** 22;
+
+export function joinTexts(parts: readonly string[], separator = ''): string | Failure {
+  const length = parts.reduce((sum, part) => sum + part.length, 0) + separator.length * Math.max(0, parts.length - 1);
+  return length > maxTextLength ? new Failure(`a text of ${length} characters is too long`) : parts.join(separator);
+}
+
+export function tooLong(size: number): Failure {
+  return new Failure(`a list of ${size} elements is too long`);
 }
 
 /** Characters as the language counts them: code points. */

@@ -2,7 +2,7 @@
 
 import { add, compare, equal } from '../operations.ts';
 import type { Implementation, Implementations } from '../registry.ts';
-import { CelList, Duration, Failure, none, noSuchOverload, Optional, typeNameOf, Uint, ValueList } from '../values.ts';
+import { CelList, Duration, Failure, maxListSize, none, noSuchOverload, Optional, tooLong, typeNameOf, Uint, ValueList } from '../values.ts';
 import type { Value } from '../values.ts';
 
 const list = (value: Value | undefined) => value as CelList;
@@ -62,12 +62,17 @@ function slice([value, from, to]: readonly Value[]): Value {
   return new ValueList([...values].slice(Number(start), Number(end)));
 }
 
-function flatten(value: CelList, depth: bigint, into: Value[]): Value[] {
-  for (const element of value) {
-    if (element instanceof CelList && depth > 0n) flatten(element, depth - 1n, into);
-    else into.push(element);
-  }
-  return into;
+function flatten(value: CelList, depth: bigint): Value {
+  const values: Value[] = [];
+  const add = (from: CelList, levels: bigint): void => {
+    for (const element of from) {
+      if (values.length > maxListSize) return;
+      if (element instanceof CelList && levels > 0n) add(element, levels - 1n);
+      else values.push(element);
+    }
+  };
+  add(value, depth);
+  return values.length > maxListSize ? tooLong(values.length) : new ValueList(values);
 }
 
 function distinct([value]: readonly Value[]): Value {
@@ -118,9 +123,9 @@ export const listFunctions: Implementations = {
   list_first: ([value]) => list(value).size === 0 ? none : new Optional(list(value).get(0)),
   list_last: ([value]) => list(value).size === 0 ? none : new Optional(list(value).get(list(value).size - 1)),
   list_slice: slice,
-  list_flatten: ([value]) => new ValueList(flatten(list(value), 1n, [])),
+  list_flatten: ([value]) => flatten(list(value), 1n),
   list_flatten_int: ([value, depth]) =>
-    (depth as bigint) < 0n ? new Failure('level must be non-negative') : new ValueList(flatten(list(value), depth as bigint, [])),
+    (depth as bigint) < 0n ? new Failure('level must be non-negative') : flatten(list(value), depth as bigint),
   list_reverse: ([value]) => new ValueList([...list(value)].toReversed()),
   list_distinct: distinct,
   lists_range: ([count]) => new ValueList(Array.from({ length: Math.max(0, Number(count)) }, (_, i) => BigInt(i))),

@@ -6,7 +6,7 @@ import { formatDuration, formatTimestamp } from '../time.ts';
 import { typeName } from '../types.ts';
 import type { Type } from '../types.ts';
 import type { Expr } from '../ast.ts';
-import { CelList, CelMap, Duration, Failure, formatDouble, Timestamp, typeNameOf, TypeValue, Uint } from '../values.ts';
+import { CelList, CelMap, Duration, Failure, formatDouble, joinTexts, Timestamp, typeNameOf, TypeValue, Uint } from '../values.ts';
 import type { Value } from '../values.ts';
 import { goQuote } from './_go-quote.ts';
 
@@ -83,7 +83,7 @@ export function formatString(text: string, args: CelList): Value {
       used.push(args.get(index++));
     });
     let next = 0;
-    return parts.map(part => typeof part === 'string' ? part : print(part, used[next++]!)).join('');
+    return joinTexts(parts.map(part => typeof part === 'string' ? part : print(part, used[next++]!)));
   } catch (error) {
     if (error instanceof FormatError) return new Failure(error.message);
     throw error;

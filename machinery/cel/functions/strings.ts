@@ -1,7 +1,7 @@
 // Functions of strings beyond the language's own. Positions count code points.
 
 import type { Implementation, Implementations } from '../registry.ts';
-import { CelList, codePointsOf, displayValue, Failure, ValueList } from '../values.ts';
+import { CelList, codePointsOf, displayValue, Failure, joinTexts, ValueList } from '../values.ts';
 import type { Value } from '../values.ts';
 import { formatString } from './string-format.ts';
 
@@ -53,17 +53,17 @@ function substring([value, from, to]: readonly Value[]): Value {
 
 function replace([value, old, replacement, limit = -1n]: readonly Value[]): Value {
   const count = limit as bigint;
-  if (count < 0n && old !== '') return text(value).replaceAll(text(old), () => text(replacement));
+  if (count < 0n && old !== '') return joinTexts(text(value).split(text(old)), text(replacement));
   const parts = old === '' ? ['', ...codePointsOf(text(value))] : text(value).split(text(old));
   const joins = count < 0n ? parts.length : Number(count);
-  let result = '';
+  const result: string[] = [];
   for (const [i, part] of parts.entries()) {
-    result += part;
+    result.push(part);
     // An empty text is found before every character and at the end.
     const isLast = i === parts.length - 1;
-    if (!isLast || old === '') result += i < joins ? text(replacement) : isLast ? '' : text(old);
+    if (!isLast || old === '') result.push(i < joins ? text(replacement) : isLast ? '' : text(old));
   }
-  return result;
+  return joinTexts(result);
 }
 
 function split([value, separator, limit = -1n]: readonly Value[]): Value {
@@ -80,7 +80,7 @@ function join([list, separator = '']: readonly Value[]): Value {
     if (typeof element !== 'string') return new Failure(`join: invalid input: ${displayValue(element)}`);
     parts.push(element);
   }
-  return parts.join(text(separator));
+  return joinTexts(parts, text(separator));
 }
 
 const quoted: Readonly<Record<string, string>> = {
