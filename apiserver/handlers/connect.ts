@@ -8,7 +8,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import type { Duplex, Transform } from 'node:stream';
 import { http } from '#machinery/base/http.ts';
 import { createLogger } from '#machinery/base/log.ts';
-import type { Node, Pod, Service, EndpointSlice, KubeObject } from '#machinery/api/object.ts';
+import type { Node, Pod, Service, KubeObject } from '#machinery/api/object.ts';
 import { badRequest, internalError, invalid, notFound, serviceUnavailable, StatusError } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
 import type { RequestState } from '../filters/context.ts';
@@ -18,6 +18,7 @@ import { methodNotAllowed, noSuchResource, serveWatchSocket } from './api.ts';
 import type { ApiDeps, ApiRequest } from './api.ts';
 import type { ProxySite } from './proxy-rewrite.ts';
 import type { Served } from './served.ts';
+import { readyEndpoints } from './service-endpoints.ts';
 
 /** Where a connection goes. */
 interface Target {
@@ -236,16 +237,11 @@ async function serviceProxy(request: ConnectRequest): Promise<Target> {
     if (!found) throw serviceUnavailable(`no service port ${port} found for service ${JSON.stringify(name)}`);
     wanted = found.name ?? '';
   }
-  const slices = request.deps.backend.cached('endpointslices.discovery.k8s.io', request.namespace)
-    .map((object) => object as unknown as EndpointSlice)
-    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
-  const candidates = slices.flatMap((slice) => (slice.ports ?? [])
-    .filter((one) => one.port !== undefined && (one.name ?? '') === wanted)
-    .flatMap((one) => (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false).flatMap(({ addresses }) => addresses.map((address) => ({ address, port: one.port ?? 0 })))));
+  const candidates = readyEndpoints(request.deps.backend, request.namespace, name, wanted);
   const chosen = candidates[Math.floor(Math.random() * candidates.length)];
   if (!chosen) throw serviceUnavailable(`no endpoints available for service ${JSON.stringify(name)}`);
-  if (!allowed(chosen.address)) throw badRequest('address not allowed');
-  return { secure: scheme === 'https', host: chosen.address, port: chosen.port, path: proxyPath(request), tls: { rejectUnauthorized: false } };
+  if (!allowed(chosen.host)) throw badRequest('address not allowed');
+  return { secure: scheme === 'https', host: chosen.host, port: chosen.port, path: proxyPath(request), tls: { rejectUnauthorized: false } };
 }
 
 async function nodeProxy(request: ConnectRequest): Promise<Target> {

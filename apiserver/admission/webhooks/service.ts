@@ -1,8 +1,9 @@
 // Where a Service is reached: one of its ready endpoints, as upstream with --enable-aggregator-routing. Unlike the cluster IP that
 // works without a service proxy on this machine, as with hollow nodes. Upstream: apiserver/pkg/util/proxy.
-import type { EndpointSlice, Service } from '#machinery/api/object.ts';
+import type { Service } from '#machinery/api/object.ts';
 import { notFound, serviceUnavailable } from '#machinery/api/status.ts';
 import type { Backend } from '../../backend.ts';
+import { readyEndpoints } from '../../handlers/service-endpoints.ts';
 
 export interface Address { host: string; port: number }
 
@@ -14,12 +15,7 @@ export function resolveService(backend: Pick<Backend, 'lookup' | 'cached'>, name
   if (type === 'ExternalName') throw new Error(`unsupported service type ${JSON.stringify(type)}`);
   const found = ports.find((one) => one.port === port);
   if (!found) throw serviceUnavailable(`no service port ${port} found for service ${JSON.stringify(name)}`);
-  const slices = (backend.cached('endpointslices.discovery.k8s.io', namespace) as unknown as readonly EndpointSlice[])
-    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
-  const addresses = slices.flatMap((slice) => (slice.ports ?? [])
-    .filter((one) => one.port !== undefined && (one.name ?? '') === (found.name ?? ''))
-    .flatMap((one) => (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false)
-      .flatMap((endpoint) => endpoint.addresses.slice(0, 1).map((host) => ({ host, port: one.port ?? 0, family: slice.addressType as string })))));
+  const addresses = readyEndpoints(backend, namespace, name, found.name ?? '');
   const first = addresses.filter(({ family }) => family === (ipFamilies[0] ?? family));
   const candidates = first.length > 0 ? first : addresses;
   const chosen = candidates[Math.floor(Math.random() * candidates.length)];
