@@ -12,7 +12,7 @@ import { startCluster, type Cluster } from '../cluster/cluster.ts';
 import { isLeading, isReady, startComponent, type ComponentProcess } from './component-process.ts';
 import { createRandom, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import type { Soak, SoakRun } from './soak.ts';
-import { asSeenTwice, begin, change, hasBegun, metricsOf, outcome } from './workloads.ts';
+import { asSeenTwice, begin, change, hasBegun, hasEnded, metricsOf, outcome } from './workloads.ts';
 
 export const controllersFaults: Soak = {
   name: 'controllers-faults',
@@ -52,7 +52,7 @@ export async function scenario(folder: string, life: Life, seed: number, expecte
   let latest: readonly Pod[] = [];
   const proxy = await startFaultProxy({
     server: cluster.client, user: 'system:kube-controller-manager', random,
-    local: (path) => (path.startsWith('/apis/metrics.k8s.io/') ? metricsOf(latest) : undefined),
+    local: (path) => metricsOf(path, latest),
   });
   const refresh = setInterval(() => {
     client.list(pods, 'work', {}, AbortSignal.timeout(2000)).then(({ items }) => (latest = items), () => undefined); // the next round sees them
@@ -70,8 +70,10 @@ export async function scenario(folder: string, life: Life, seed: number, expecte
     const asShown = (state: unknown): unknown => (life.startsWith('two at once') ? asSeenTwice(state) : state);
     const wanted = expected && asShown(await expected);
     let end: unknown;
-    if (wanted === undefined) end = await steady(client, bound);
-    else {
+    if (wanted === undefined) {
+      await until(() => hasEnded(client, bound), bound, () => keeper.describe());
+      end = await steady(client, bound);
+    } else {
       const isSame = async (): Promise<boolean> => isDeepStrictEqual(end = asShown(JSON.parse(JSON.stringify(await outcome(client, bound)))), wanted);
       await within(isSame, faultyMs, bound); // with faults it may come, and has to without
       proxy.broken = false;
@@ -109,7 +111,7 @@ function keepRunning({ folder, proxy, random, life, flags }: { folder: string; p
   let kills = 0;
   const running: (ComponentProcess | undefined)[] = [];
   const size = life.startsWith('two') ? 2 : 1;
-  const elect = life === 'two, one leads, the leader is killed' || life === 'undisturbed';
+  const elect = life === 'two, one leads, the leader is killed';
   const startOne = async (index: number): Promise<void> => {
     running[index] = await startComponent({ component: 'controllers', folder, name: `controllers-${index}`, server: proxy.url, flags: [...flags, `--leader-elect=${elect}`] });
   };
@@ -165,7 +167,7 @@ async function countPods(client: Client, parent: AbortSignal): Promise<{ count: 
   return { count: () => seen.size, stop: () => stop.abort() };
 }
 
-/** The outcome once it has not changed for two seconds after something came of everything. */
+/** The outcome once it has not changed for two seconds. */
 async function steady(client: Client, signal: AbortSignal): Promise<unknown> {
   let before: unknown;
   let since = Date.now();
@@ -173,7 +175,7 @@ async function steady(client: Client, signal: AbortSignal): Promise<unknown> {
     const now = await outcome(client, signal);
     if (!isDeepStrictEqual(before, now)) since = Date.now();
     before = now;
-    if (Date.now() - since > 4000) return now;
+    if (Date.now() - since > 2000) return now;
     await sleep(250, signal);
   }
 }

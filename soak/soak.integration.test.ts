@@ -10,7 +10,7 @@ describe('soak, short forms', () => {
     const missing = soak.missing?.();
     it(`${soak.name}: ${soak.summary}${missing === undefined ? '' : ` (skipped: ${missing})`}`, async function () {
       if (missing !== undefined) return this.skip();
-      this.timeout(60_000);
+      this.timeout(180_000); // seconds each on a machine that does nothing else
       const folder = mkdtempSync(join(tmpdir(), `proa-soak-${soak.name}-`));
       const stop = new AbortController();
       try {

@@ -49,8 +49,14 @@ export async function begin(client: Client, signal: AbortSignal): Promise<void> 
     [any(resources.deployments), { metadata: { name: 'scaled' }, spec: { replicas: 1, ...labelled('scaled') } }],
     [any(resources.horizontalPodAutoscalers), { metadata: { name: 'scaled' }, spec: {
       scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'scaled' }, minReplicas: 1, maxReplicas: 3,
-      metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } }],
+      metrics: [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } },
+        { type: 'External', external: { metric: { name: 'queue', selector: { matchLabels: { of: 'scaled' } } }, target: { type: 'AverageValue', averageValue: '10' } } },
+      ],
     } }],
+    [any(resources.replicationControllers), { metadata: { name: 'old' }, spec: { replicas: 3, selector: { app: 'old' }, template: template('old') } }],
+    [any(resources.services), { metadata: { name: 'outside' }, spec: { ports: [{ port: 80 }] } }],
+    [any(resources.endpoints), { metadata: { name: 'outside' }, subsets: [{ addresses: [{ ip: '192.0.2.1' }, { ip: '192.0.2.2' }], ports: [{ port: 80 }] }] }],
     [any(resources.deployments), { metadata: { name: 'left' }, spec: { replicas: 2, ...labelled('left') } }],
     [any(resources.services), { metadata: { name: 'db' }, spec: { clusterIP: 'None', selector: { app: 'db' }, ports: [{ port: 5432 }] } }],
     [any(resources.statefulSets), { metadata: { name: 'db' }, spec: {
@@ -87,6 +93,8 @@ export async function change(client: Client, signal: AbortSignal): Promise<void>
   const remove = (resource: Resource<unknown>, space: string, name: string, options: DeleteOptions): Promise<void> => client.delete(resource, space, name, options, signal);
   await patch(resources.deployments, 'web', { spec: { replicas: 4, ...image } });
   await patch(resources.deployments, 'shrinks', { spec: { replicas: 2 } });
+  await patch(resources.replicationControllers, 'old', { spec: { replicas: 1 } });
+  await client.patch(resources.endpoints, namespace, 'outside', 'merge', { subsets: [{ addresses: [{ ip: '192.0.2.2' }], ports: [{ port: 80 }] }] }, signal);
   await patch(resources.statefulSets, 'db', { spec: image });
   await patch(resources.daemonSets, 'agent', { spec: image });
   await remove(resources.configMaps, namespace, 'parent', { propagationPolicy: 'Foreground' });
@@ -104,6 +112,18 @@ export async function hasBegun(client: Client, signal: AbortSignal): Promise<boo
     sets.every(({ status }) => status?.availableReplicas === 3) && daemons.every(({ status }) => status?.numberAvailable === 2);
 }
 
+/** Nothing is under way any more that takes its time; the rest follows at once. */
+export async function hasEnded(client: Client, signal: AbortSignal): Promise<boolean> {
+  const { items: spaces } = await client.list(resources.namespaces, '', {}, signal);
+  const { items: deployed } = await client.list(resources.deployments, namespace, {}, signal);
+  const { items: sets } = await client.list(resources.statefulSets, namespace, {}, signal);
+  const { items: daemons } = await client.list(resources.daemonSets, namespace, {}, signal);
+  const { items: jobs } = await client.list(resources.jobs, namespace, {}, signal);
+  return spaces.every(({ metadata }) => metadata.name !== doomed) && jobs.every(({ status }) => status?.conditions?.some(({ type }) => type === 'Complete' || type === 'Failed')) &&
+    deployed.every(({ spec, status }) => status?.replicas === spec?.replicas && status?.updatedReplicas === spec?.replicas && status?.availableReplicas === spec?.replicas && !status?.terminatingReplicas) &&
+    sets.every(({ status }) => status?.updatedReplicas === 3 && status.availableReplicas === 3) && daemons.every(({ status }) => status?.updatedNumberScheduled === 2 && status.numberAvailable === 2);
+}
+
 const controllerOf = ({ ownerReferences }: ObjectMeta): string => {
   const owner = ownerReferences?.find(({ controller }) => controller);
   return owner ? `${owner.kind}/${owner.name}` : '';
@@ -115,8 +135,8 @@ const byName = <T extends { metadata: ObjectMeta }>(items: readonly T[], show: (
 /** The same for two runs that came to the same end. Names with random parts are told by who owns them. */
 export async function outcome(client: Client, signal: AbortSignal): Promise<unknown> {
   const list = async <T>(resource: Resource<T>): Promise<T[]> => (await client.list(resource, resource.namespaced ? namespace : '', {}, signal)).items;
-  const [deployments, sets, pods, stateful, daemons, jobs, crons, slices, ends, claims, volumes, quotas, maps, scalers, budgets, spaces, revisions] = await Promise.all([
-    list(resources.deployments), list(resources.replicaSets), list(resources.pods), list(resources.statefulSets), list(resources.daemonSets), list(resources.jobs), list(resources.cronJobs),
+  const [deployments, controllers, sets, pods, stateful, daemons, jobs, crons, slices, ends, claims, volumes, quotas, maps, scalers, budgets, spaces, revisions] = await Promise.all([
+    list(resources.deployments), list(resources.replicationControllers), list(resources.replicaSets), list(resources.pods), list(resources.statefulSets), list(resources.daemonSets), list(resources.jobs), list(resources.cronJobs),
     list(resources.endpointSlices), list(resources.endpoints), list(resources.persistentVolumeClaims), list(resources.persistentVolumes), list(resources.resourceQuotas), list(resources.configMaps),
     list(resources.horizontalPodAutoscalers), list(resources.podDisruptionBudgets), list(resources.namespaces), list(resources.controllerRevisions),
   ]);
@@ -132,6 +152,7 @@ export async function outcome(client: Client, signal: AbortSignal): Promise<unkn
   ].join(' ')).sort();
   return {
     deployments: byName(deployments, deploymentState),
+    controllers: byName(controllers, ({ status }) => ({ ...status, observedGeneration: undefined })),
     replicaSets: sets.map((set: ReplicaSet) => [controllerOf(set.metadata) || `without owner: ${set.spec?.template?.metadata?.labels?.app}`, set.spec?.template?.spec?.containers[0]?.image, set.spec?.replicas, set.status?.readyReplicas ?? 0, ranks.get(set.metadata.uid ?? '')].join(' ')).sort(),
     pods: shownPods,
     stateful: byName(stateful, ({ metadata, spec, status }) => ({ ...status, conditions: undefined, currentRevision: status?.currentRevision === status?.updateRevision, updateRevision: undefined, observedGeneration: status?.observedGeneration === metadata.generation, collisionCount: undefined, wanted: spec?.replicas })),
@@ -139,14 +160,14 @@ export async function outcome(client: Client, signal: AbortSignal): Promise<unkn
     revisions: revisions.map(({ metadata }) => `${controllerOf(metadata)} ${ranks.get(metadata.uid ?? '')}`).sort(),
     jobs: byName(jobs, jobState),
     crons: byName(crons, ({ status }) => ({ active: status?.active?.length ?? 0, last: status?.lastScheduleTime })),
-    slices: slices.map((slice: EndpointSlice) => ({ service: slice.metadata.labels?.['kubernetes.io/service-name'], ports: slice.ports, ready: (slice.endpoints ?? []).map(({ conditions, targetRef, addresses }) => conditions?.ready && isPodAt(pods, targetRef?.name, addresses[0]) ? 'ready' : 'not ready').sort() }))
+    slices: slices.map((slice: EndpointSlice) => ({ service: slice.metadata.labels?.['kubernetes.io/service-name'], ports: slice.ports, ready: (slice.endpoints ?? []).map(({ conditions, targetRef, addresses }) => conditions?.ready !== false && (addresses[0]?.startsWith('192.0.2.') || isPodAt(pods, targetRef?.name, addresses[0])) ? 'ready' : 'not ready').sort() }))
       .sort((a, b) => ((a.service ?? '') < (b.service ?? '') ? -1 : 1)),
     endpoints: byName(ends, ({ subsets }) => (subsets ?? []).map(({ addresses, notReadyAddresses, ports }) => ({ ready: addresses?.length ?? 0, notReady: notReadyAddresses?.length ?? 0, ports }))),
     claims: byName(claims, ({ status, spec }: PersistentVolumeClaim) => `${status?.phase} ${spec?.volumeName === undefined ? 'no volume' : boundOnce(claims, spec.volumeName)}`),
     volumes: volumes.map(({ status }) => status?.phase ?? '').sort(),
     quotas: byName(quotas, ({ status }) => status?.used),
     configMaps: byName(maps.filter(({ metadata }) => metadata.name !== 'kube-root-ca.crt'), ({ metadata }) => ({ owners: metadata.ownerReferences?.length ?? 0, finalizers: metadata.finalizers ?? [] })),
-    scalers: byName(scalers, ({ status }) => ({ current: status?.currentReplicas, desired: status?.desiredReplicas, conditions: conditionsOf(status?.conditions) })),
+    scalers: byName(scalers, ({ status }) => ({ metrics: (status?.currentMetrics ?? []).map(({ type }) => type).join(), current: status?.currentReplicas, desired: status?.desiredReplicas, conditions: conditionsOf(status?.conditions) })),
     budgets: byName(budgets, ({ status }) => ({ ...status, conditions: conditionsOf(status?.conditions as Parameters<typeof conditionsOf>[0]), observedGeneration: undefined })),
     namespaces: spaces.map(({ metadata, status }) => `${metadata.name} ${status?.phase}`).sort(),
   };
@@ -179,8 +200,10 @@ function ranked(revisions: readonly { metadata: ObjectMeta; revision: number }[]
   return new Map([...owners.values()].flatMap((group) => group.sort((a, b) => a.revision - b.revision).map(({ metadata }, index) => [metadata.uid ?? '', index + 1] as const)));
 }
 
-/** Answers of a small metrics server: every pod of the autoscaled Deployment uses twice what it asked for. */
-export function metricsOf(pods: readonly Pod[]): unknown {
+/** Answers of a small metrics server: every pod of the autoscaled Deployment uses twice what it asked for, and two wait outside. */
+export function metricsOf(path: string, pods: readonly Pod[]): unknown {
+  if (path === '/apis/external.metrics.k8s.io/v1beta1/namespaces/work/queue') return { kind: 'ExternalMetricValueList', items: [{ metricName: 'queue', metricLabels: { of: 'scaled' }, timestamp: new Date().toISOString(), value: '20' }] };
+  if (!path.startsWith('/apis/metrics.k8s.io/')) return undefined;
   return {
     kind: 'PodMetricsList', apiVersion: 'metrics.k8s.io/v1beta1', metadata: {},
     items: pods.filter(({ metadata }) => metadata.labels?.app === 'scaled').map(({ metadata }) => ({
