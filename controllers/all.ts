@@ -73,6 +73,7 @@ export const controllers: Readonly<Record<string, CreateController>> = {
   'node-ipam-controller': createNodeIpamController,
   'node-lifecycle-controller': createNodeLifecycleController,
   'taint-eviction-controller': createTaintEvictionController,
+  'resourceclaim-controller': later(async () => (await import('./resourceclaim/controller.ts')).createResourceClaimController),
   'device-taint-eviction-controller': later(async () => (await import('./device-taint-eviction/controller.ts')).createDeviceTaintEvictionController),
   'ttl-after-finished-controller': createTtlAfterFinishedController,
   'persistentvolumeclaim-protection-controller': createPvcProtectionController,
@@ -108,5 +109,5 @@ export const aliases: Readonly<Record<string, string>> = {
   'pv-protection': 'persistentvolume-protection-controller', 'clusterrole-aggregation': 'clusterrole-aggregation-controller',
   'root-ca-cert-publisher': 'root-ca-certificate-publisher-controller', 'persistentvolume-binder': 'persistentvolume-binder-controller',
   'attachdetach': 'persistentvolume-attach-detach-controller', 'legacy-service-account-token-cleaner': 'legacy-serviceaccount-token-cleaner-controller',
-  'persistentvolume-expander': 'persistentvolume-expander-controller', 'ephemeral-volume': 'ephemeral-volume-controller',
+  'persistentvolume-expander': 'persistentvolume-expander-controller', 'ephemeral-volume': 'ephemeral-volume-controller', 'resource-claim-controller': 'resourceclaim-controller',
 };

@@ -60,10 +60,11 @@ export class FakeApi {
     list: async ({ resource }: Resource<unknown>) => ({ metadata: { resourceVersion: String(this.#version) }, items: this.list(resource) }),
     watch: (resource: Resource<unknown>, _namespace: string, options: { sendInitialEvents?: boolean }, signal: AbortSignal) => this.#watch(resource.resource, options, signal),
     create: async ({ resource }: Resource<unknown>, namespace: string, object: KubeObject) => {
-      const name = object.metadata?.name ?? '';
+      const { generateName } = object.metadata ?? {};
+      const name = object.metadata?.name ?? `${generateName ?? ''}${this.#version}`;
       if (this.#of(resource).has(keyOf(namespace, name))) throw new StatusError(409, 'AlreadyExists', `${resource} "${name}" already exists`);
       this.writes.push(`create ${resource} ${name}`);
-      return this.put(resource, { ...object, metadata: { ...object.metadata, ...(namespace === '' ? {} : { namespace }) } });
+      return this.put(resource, { ...object, metadata: { ...object.metadata, name, ...(namespace === '' ? {} : { namespace }) } });
     },
     update: async ({ resource }: Resource<unknown>, namespace: string, name: string, object: KubeObject) => {
       const before = this.get<KubeObject>(resource, namespace, name) ?? missing(resource, name);
