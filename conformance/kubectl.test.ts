@@ -214,6 +214,24 @@ describe('[sig-cli] Kubectl client', function () {
     assert.match(invalid.stderr, /metadata.name: Invalid value: "Bad_Name"/);
   });
 
+  it('explain --recursive knows every kind', async () => {
+    const kinds = (await k('api-resources --no-headers -o name')).trim().split('\n');
+    assert.isAbove(kinds.length, 50);
+    for (const kind of kinds) assert.match(await k(`explain ${kind} --recursive`), /^KIND: .*\nVERSION: |^GROUP: .*\nKIND: /, kind);
+  });
+
+  it('create --validate=strict refuses fields that are unknown or of another type', async () => {
+    const refusal = async (name: string, value: string): Promise<string> => {
+      const file = join(cluster.host.folder, 'strict.yaml');
+      writeFileSync(file, `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: strict }\n${name}: ${value}\n`);
+      const { code, stderr } = await k.attempt(`create --validate=strict -f ${file}`);
+      assert.notEqual(code, 0);
+      return stderr;
+    };
+    assert.include(await refusal('dataa', '{ a: b }'), 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "dataa"');
+    assert.include(await refusal('data', '{ a: 5 }'), 'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string');
+  });
+
   it('expose, api-resources, api-versions, explain, cluster-info, top', async () => {
     assert.equal(await k('expose deployment web --port=80 --name=exposed'), 'service/exposed exposed\n');
     const { clusterIP } = (await k.json<V1Service>('get service exposed')).spec ?? {};

@@ -126,6 +126,21 @@ describe('createOpenApi()', () => {
     });
   });
 
+  it('documents of version 3 are whole: every reference leads somewhere, every kind is found by group, version and kind', async () => {
+    const rows = builtinRows({ runtimeConfig: { 'api/all': 'true' } }).filter((row) => !row.unserved);
+    const everything = createOpenApi(() => rows, { customSchema: () => undefined, serverVersion: 'v1.36.0' });
+    for (const [name, own] of Map.groupBy(rows, ({ group, version }) => (group === '' ? `api/${version}` : `apis/${group}/${version}`))) {
+      const { body } = await everything.handle(`/openapi/v3/${name}`, {});
+      const document = JSON.parse(body.toString()) as Json;
+      const schemas = document['components']?.['schemas'] as Json;
+      const missing = (body.toString().match(/#\/components\/schemas\/[^"]+/g) ?? []).filter((reference) => !(reference.slice('#/components/schemas/'.length) in schemas));
+      expect(missing, name).to.deep.equal([]);
+      const kinds = new Set(Object.values(schemas).flatMap((schema) => ((schema as Json)['x-kubernetes-group-version-kind'] ?? []) as unknown as { group: string; version: string; kind: string }[])
+        .map(({ group, version, kind }) => `${group}/${version}/${kind}`));
+      for (const { group, version, kind } of own) expect(kinds.has(`${group}/${version}/${kind}`), `${name} ${kind}`).to.equal(true);
+    }
+  });
+
   describe('version 2', () => {
     it('holds all group versions in one document', async () => {
       const document = await getJson('/openapi/v2');
