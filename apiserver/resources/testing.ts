@@ -9,9 +9,7 @@ import { builtinRows } from './registry.ts';
 import { resourceId } from './resource.ts';
 import type { ResourceRow, WriteContext } from './resource.ts';
 import { loadSelectors } from './resource/selectors.ts';
-import { loadSelectors } from './resource/selectors.ts';
 
-await loadSelectors();
 await loadSelectors();
 export const now = Date.parse('2026-01-02T03:04:05Z');
 const rows = [...builtinRows(), ...builtinRows({ runtimeConfig: { 'api/all': 'true' } })]; // what is usual comes first
