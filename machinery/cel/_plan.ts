@@ -508,7 +508,7 @@ function keySelection(key: Value, kind: boolean | 'test', type: Type | undefined
     apply(state, object, ask) {
       const mode = kind === 'test' ? 'presence' : ask;
       const value = qualify(object, key, mode, ofObject);
-      if (mode !== 'optional' || (value !== absent && !(value instanceof Failure))) spend(state, 1);
+      if (ask !== 'optional' || (value !== absent && !(value instanceof Failure))) spend(state, 1);
       if (kind !== 'test' || value instanceof Failure) return value;
       if (ask === 'optional') return value === absent ? absent : null;
       return value !== absent;

@@ -75,7 +75,7 @@ export interface CelProgram {
   /**
    * Evaluates with plain JSON values (an integral number is an int where the type says so or nothing is known) or values of this
    * package. Answers JSON or values of this package (see values.ts). Throws CelError, with cel-go's text; stops with one when the
-   * budget is spent.
+   * budget or what one evaluation may cost is spent; `remaining` is below zero then when it was the budget.
    */
   evaluate(variables: Readonly<Record<string, unknown>>, budget: CelBudget): unknown;
   /**
