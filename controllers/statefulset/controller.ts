@@ -13,7 +13,7 @@ import type { Controller, ControllerContext } from '../context.ts';
 import { createHistory, watchRevisions } from '../history/history.ts';
 import { dataOf, hashLabel, nextRevision, revisionData, revisionHash, revisionName, sameData, sortRevisions, templateOf } from '../history/revisions.ts';
 import {
-  adoptPatch, claim, controllerReference, indexByController, isNamespaceTerminating, isReady, releasePatch, sameMap, sameValue,
+  adoptPatch, claim, controllerReference, indexByController, isNamespaceTerminating, releasePatch, sameMap, sameValue,
 } from '../pods.ts';
 import { slowStart } from '../replicaset/reconcile.ts';
 import { WrittenObjects } from '../written.ts';
@@ -76,8 +76,6 @@ export function createStatefulSetController({ informers, clientFor, recorderFor,
     const moved = controllerOf(change.old)?.uid !== controllerOf(pod)?.uid;
     const previous = moved ? ownerOf(change.old) : undefined;
     if (previous) queue.add(keyOf(previous));
-    const wait = owner?.spec?.minReadySeconds ?? 0;
-    if (owner && wait > 0 && !isReady(change.old) && isReady(pod)) queue.addAfter(keyOf(owner), (wait + 1) * 1000);
     if (!controllerOf(pod) && (moved || !sameMap(change.old.metadata.labels, pod.metadata.labels))) enqueueMatching(pod);
   });
 
