@@ -77,6 +77,38 @@ describe('what may not change', () => {
     expect(grown.object.metadata?.generation).to.equal(2);
     expect(resize((container) => delete container['resources']).errors).to.include('spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed');
   });
+  it('by a resize: nothing of a pod that a file on its node tells of', () => {
+    const pod = create('pods', { metadata: { name: 'p', namespace: 'n', annotations: { 'kubernetes.io/config.mirror': 'x' } }, spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i', resources: { requests: { cpu: '1' } } }] } }).object;
+    const { errors } = update('pods', pod, (object) => Object.assign(((object['spec'] as Json)['containers'] as Json[])[0] ?? {}, { resources: { requests: { cpu: '2' } } }), 'resize');
+    expect(errors).to.deep.equal(['[]: Forbidden: static pods cannot be resized']);
+  });
+  it('in ephemeral containers: they are added only', () => {
+    const pod = create('pods', { metadata: { name: 'p', namespace: 'n' }, spec: { containers: [{ name: 'c', image: 'i' }] } }).object;
+    const one = { name: 'e', image: 'i', imagePullPolicy: 'Always', terminationMessagePath: '/dev/termination-log', terminationMessagePolicy: 'File' };
+    Object.assign(pod['spec'] as Json, { ephemeralContainers: [one] });
+    const write = (ephemeralContainers: Json[]): (string | undefined)[] => update('pods', pod, (object) => Object.assign(object['spec'] as Json, { ephemeralContainers }), 'ephemeralcontainers').errors.map((error) => error.split('\n')[0]);
+    expect(write([one, { ...one, name: 'f' }])).to.deep.equal([]);
+    expect(write([])).to.deep.equal(['spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be removed']);
+    expect(write([{ ...one, image: 'j' }])).to.deep.equal(['spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be changed']);
+  });
+  it('in the class of a claim: it cannot be taken back once it applies', () => {
+    const claim = create('persistentvolumeclaims', { metadata: { name: 'c', namespace: 'n' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, volumeName: 'v', volumeAttributesClassName: 'a' } }).object;
+    const write = (volumeAttributesClassName: unknown, status: Json): string[] => update('persistentvolumeclaims', { ...claim, status: { phase: 'Bound', ...status } }, (object) => Object.assign(object['spec'] as Json, { volumeAttributesClassName })).errors;
+    const applies = { currentVolumeAttributesClassName: 'a' };
+    expect(write(undefined, {})).to.deep.equal([]);
+    expect(write('b', applies)).to.deep.equal([]);
+    expect(write(undefined, applies)).to.deep.equal(['spec.volumeAttributesClassName: Forbidden: update to nil is forbidden when status.currentVolumeAttributesClassName is not nil']);
+    expect(write('', applies)).to.deep.equal(['spec.volumeAttributesClassName: Forbidden: update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil']);
+  });
+  it('in the phase of a namespace: it follows its deletion', () => {
+    const namespace = create('namespaces', { metadata: { name: 'x' } }).object;
+    const write = (phase: string, deletionTimestamp?: string): string[] =>
+      update('namespaces', { ...namespace, metadata: { ...namespace.metadata, ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }) } }, (object) => Object.assign(object, { status: { phase } }), 'status').errors;
+    expect(write('Active')).to.deep.equal([]);
+    expect(write('Terminating', '2026-01-02T03:04:05Z')).to.deep.equal([]);
+    expect(write('Terminating')).to.deep.equal(["status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"]);
+    expect(write('Active', '2026-01-02T03:04:05Z')).to.deep.equal(["status.Phase: Invalid value: \"Active\": may only be 'Terminating' if `deletionTimestamp` is not empty"]);
+  });
 });
 
 describe('warnings that need the kind', () => {
