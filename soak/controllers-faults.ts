@@ -33,8 +33,11 @@ async function run({ short, folder, signal, say }: SoakRun): Promise<string[]> {
   for (let seed = 1; seed <= seeds; seed += 1) {
     const life = lives[(seed - 1) % lives.length]!; // never empty
     const { faults, kills, created } = await scenario(join(folder, `seed-${seed}`), life, seed, first.then(({ end }) => end), short ? 8_000 : 45_000, signal);
+    const usual = (await first).created;
+    const most = usual * (life.startsWith('two at once') ? 2 : 1.3);
+    if (created > most) throw new Error(`seed ${seed}, ${life}: ${created} pods were made where ${usual} are enough`);
     const happened = Object.entries(faults).map(([fault, count]) => `${fault} ${count}`).join(', ');
-    lines.push(`seed ${seed}, ${life}: the same end after ${kills} kills, ${created} pods (${(await first).created} without faults); ${happened}`);
+    lines.push(`seed ${seed}, ${life}: the same end after ${kills} kills, ${created} pods (${usual} without faults); ${happened}`);
     say(lines.at(-1) ?? '');
   }
   return lines;
@@ -148,6 +151,7 @@ function keepRunning({ folder, proxy, random, life, flags }: { folder: string; p
     describe: () => running.map((one) => `${one?.name}: ${one?.ended() ?? 'runs'}\n${one?.log().slice(-800)}`).join('\n'),
     async queued() {
       const texts = await Promise.all(running.map(async (one) => (one ? one.page('/metrics') : '')));
+      if (!texts.some((text) => text.includes('workqueue_depth{name="deployment"}'))) throw new Error('nobody counts queues');
       return texts.flatMap((text) => [...text.matchAll(/^workqueue_depth\{name="(.*)"\} ([1-9]\d*)$/gm)].map(([, name, depth]) => `${name} ${depth}`));
     },
   };
