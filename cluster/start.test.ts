@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-// Some room for what grows; the size today is 430 files, 2.6 MB.
-const maxFiles = 460;
-const maxBytes = 2_800_000;
+// Some room for what grows; the size today is 476 files, 2.8 MB.
+const maxFiles = 490;
+const maxBytes = 2_950_000;
 
 describe('startCluster()', function () {
   this.timeout(30_000);
