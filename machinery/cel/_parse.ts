@@ -1,29 +1,19 @@
-// Source to tree, by CEL's grammar. Mistakes are reported in the words of the parser generator that the reference implementation
-// uses, and reading goes on after them in its manner (drop one token, assume one, or skip to where something known follows).
+// Source to tree, by CEL's grammar. What happens at mistakes is in _token-reader.ts.
 
 import type { Entry, Expr, Field } from './ast.ts';
-import { escapeSpace, tokenize, tokenNames } from './_lexer.ts';
-import type { Token, TokenKind, Tokens } from './_lexer.ts';
+import { tokenize } from './_lexer.ts';
+import type { Token, TokenKind } from './_lexer.ts';
 import { expandMacro, MacroError } from './_macros.ts';
 import type { Reporter } from './_report.ts';
+import { Abort, binaryOperators, expected, maxDepth, Mismatch, operandStart, quote, ranks, relations, TokenReader } from './_token-reader.ts';
 import { unquote, unquoteBytes, UnquoteError } from './_unquote.ts';
 import { codePointsOf, Uint } from './values.ts';
 
 const maxCodePoints = 100_000;
-const maxDepth = 250;
-export const recursionLimitExceeded = `expression recursion limit exceeded: ${maxDepth}`;
-const maxRecoveries = 30;
 
 const reserved = new Set(['as', 'break', 'const', 'continue', 'else', 'false', 'for', 'function', 'if', 'import', 'in', 'let', 'loop',
   'package', 'namespace', 'null', 'return', 'true', 'var', 'void', 'while']);
 
-const relations: readonly TokenKind[] = ['\'==\'', '\'!=\'', '\'in\'', '\'<\'', '\'<=\'', '\'>=\'', '\'>\''];
-/** From the loosest to the tightest. */
-const ranks: readonly (readonly TokenKind[])[] = [['\'||\''], ['\'&&\''], relations, ['\'+\'', '\'-\''], ['\'*\'', '\'/\'', '\'%\'']];
-const binaryOperators: readonly TokenKind[] = ranks.flat();
-const operandStart: readonly TokenKind[] = ['\'[\'', '\'{\'', '\'(\'', '\'.\'', '\'-\'', '\'!\'', '\'true\'', '\'false\'', '\'null\'',
-  'NUM_FLOAT', 'NUM_INT', 'NUM_UINT', 'STRING', 'BYTES', 'IDENTIFIER'];
-const afterOperand: readonly TokenKind[] = ['\'.\'', '\'[\'', '\'*\'', '\'/\'', '\'%\'', '\'+\'', '\'-\'', ...relations, '\'&&\'', '\'||\'', '\'?\''];
 const optionalOperandStart: readonly TokenKind[] = [...operandStart, '\'?\''];
 
 const operators: Readonly<Record<string, string>> = {
@@ -38,7 +28,7 @@ export function parse(source: string, reporter: Reporter, bindings = false): Exp
     reporter.add(undefined, `expression code point size exceeds limit: size: ${characters.length}, limit ${maxCodePoints}`);
     return { kind: 'broken', at: 0 };
   }
-  const parser = new Parser(tokenize(characters, reporter), characters, reporter, bindings);
+  const parser = new Parser(new TokenReader(tokenize(characters, reporter), characters, reporter), reporter, bindings);
   try {
     return parser.start();
   } catch (error) {
@@ -48,68 +38,50 @@ export function parse(source: string, reporter: Reporter, bindings = false): Exp
   }
 }
 
-/** Ends the whole reading. */
-class Abort extends Error {}
-/** Ends the innermost rule, which then recovers. */
-class Mismatch extends Error {}
-
-type Rule = 'expr' | 'member' | 'calc' | 'relation' | 'other';
-
 class Parser {
-  readonly #tokens: Tokens;
-  readonly #characters: ArrayLike<string>;
+  readonly #in: TokenReader;
   readonly #reporter: Reporter;
   readonly #bindings: boolean;
-  /** What may follow the rules that are being read, outermost first. */
-  readonly #follow: (readonly TokenKind[])[] = [['<EOF>']];
-  /** What ends the expression that is being read. */
-  #ends: readonly TokenKind[] = ['<EOF>'];
-  readonly #depth: Record<Rule, number> = { expr: 0, member: 0, calc: 0, relation: 0, other: 0 };
+  /** How many levels the trees have that count against the second limit. */
   readonly #heights = new Map<Expr, number>();
-  #at = 0;
-  #recovering = false;
-  #recoveries = 0;
-  #lastRecovery = -1;
+  #result: Expr | undefined;
 
-  constructor(tokens: Tokens, characters: ArrayLike<string>, reporter: Reporter, bindings: boolean) {
-    this.#tokens = tokens;
-    this.#characters = characters;
+  constructor(reader: TokenReader, reporter: Reporter, bindings: boolean) {
+    this.#in = reader;
     this.#reporter = reporter;
     this.#bindings = bindings;
   }
 
   start(): Expr {
-    const expr = this.#rule('other', ['<EOF>'], () => {
+    const expr = this.#in.rule('other', ['<EOF>'], broken, () => {
       const result = this.#expr(['<EOF>']);
       this.#result = result;
-      this.#match('<EOF>');
+      this.#in.match('<EOF>');
       return result;
     });
     return expr.kind === 'broken' && this.#result !== undefined ? this.#result : expr;
   }
 
-  #result: Expr | undefined;
-
   // Rules, outermost first.
 
   #expr(ends: readonly TokenKind[]): Expr {
-    const outer = this.#ends;
-    this.#ends = ends;
+    const outer = this.#in.ends;
+    this.#in.ends = ends;
     try {
-      return this.#rule('expr', ends, () => {
+      return this.#in.rule('expr', ends, broken, () => {
         const condition = this.#operations(['\'?\'']);
-        const operator = this.#peek;
+        const operator = this.#in.peek;
         if (operator.kind !== '\'?\'') return condition;
-        this.#next();
-        this.#ends = ['\':\''];
+        this.#in.next();
+        this.#in.ends = ['\':\''];
         const yes = this.#operations(['\':\'']);
-        this.#ends = ends;
-        this.#match('\':\'', operandStart);
+        this.#in.ends = ends;
+        this.#in.match('\':\'', operandStart);
         const no = this.#expr(ends);
         return this.#nested(this.#call(operator.at, '_?_:_', [condition, yes, no]), condition, yes, no);
       });
     } finally {
-      this.#ends = outer;
+      this.#in.ends = outer;
     }
   }
 
@@ -118,26 +90,26 @@ class Parser {
    * stack ends before the limit does.
    */
   #operations(follow: readonly TokenKind[]): Expr {
-    this.#follow.push(follow, binaryOperators);
+    this.#in.follow.push(follow, binaryOperators);
     const operands: Expr[] = [];
     const between: Token[] = [];
     // How deep the rules of relations and sums are in the operand that comes: what is right of an operator is a level deeper.
     let [relation, sum, product] = [1, 1, 0];
     for (;;) {
-      this.#enter('relation', relation);
-      this.#enter('calc', sum + product);
+      this.#in.enter('relation', relation);
+      this.#in.enter('calc', sum + product);
       operands.push(this.#unary());
-      this.#depth.relation -= relation;
-      this.#depth.calc -= sum + product;
-      const { kind } = this.#peek;
+      this.#in.depth.relation -= relation;
+      this.#in.depth.calc -= sum + product;
+      const { kind } = this.#in.peek;
       if (!binaryOperators.includes(kind)) break;
-      between.push(this.#next());
+      between.push(this.#in.next());
       if (kind === '\'&&\'' || kind === '\'||\'') [relation, sum, product] = [1, 1, 0];
       else if (relations.includes(kind)) [relation, sum, product] = [2, 1, 0];
       else if (kind === '\'+\'' || kind === '\'-\'') [sum, product] = [2, 0];
       else product = 1;
     }
-    this.#follow.length -= 2;
+    this.#in.follow.length -= 2;
     return this.#combine(0, operands, between, 0, operands.length);
   }
 
@@ -162,22 +134,22 @@ class Parser {
   }
 
   #unary(): Expr {
-    return this.#rule('other', [], () => {
-      this.#sync(operandStart);
-      const first = this.#peek;
-      const isNegation = first.kind === '\'-\'' && !this.#isNumber(this.#ahead(1));
+    return this.#in.rule('other', [], broken, () => {
+      this.#in.sync(operandStart);
+      const first = this.#in.peek;
+      const isNegation = first.kind === '\'-\'' && !this.#isNumber(this.#in.ahead(1));
       if (first.kind !== '\'!\'' && !isNegation) return this.#member([]);
-      if (isNegation && !operandStart.includes(this.#ahead(1).kind)) {
-        const offending = this.#ahead(1);
-        this.#report(offending, `no viable alternative at input '${this.#between(first, offending)}'`);
+      if (isNegation && !operandStart.includes(this.#in.ahead(1).kind)) {
+        const offending = this.#in.ahead(1);
+        this.#in.report(offending, `no viable alternative at input '${this.#in.between(first, offending)}'`);
         throw new Mismatch();
       }
       let count = 0;
-      while (this.#peek.kind === first.kind) {
-        this.#next();
+      while (this.#in.peek.kind === first.kind) {
+        this.#in.next();
         count++;
-        if (first.kind === '\'!\'' && !operandStart.includes(this.#peek.kind)) {
-          this.#reportUnwanted(operandStart);
+        if (first.kind === '\'!\'' && !operandStart.includes(this.#in.peek.kind)) {
+          this.#in.reportUnwanted(operandStart);
           throw new Mismatch();
         }
       }
@@ -189,10 +161,10 @@ class Parser {
   #member(follow: readonly TokenKind[]): Expr {
     // What was read before a mistake is what stands there.
     let left: Expr = broken;
-    const whole = this.#rule('member', follow, () => {
+    const whole = this.#in.rule('member', follow, broken, () => {
       left = this.#primary(['\'.\'', '\'[\'']);
       for (;;) {
-        const operator = this.#peek;
+        const operator = this.#in.peek;
         if (operator.kind === '\'[\'') left = this.#index(left);
         else if (operator.kind === '\'.\'') left = this.#selection(left, operator);
         else return left;
@@ -202,32 +174,32 @@ class Parser {
   }
 
   #index(operand: Expr): Expr {
-    const open = this.#next();
-    this.#sync(optionalOperandStart);
-    const optional = this.#accept('\'?\'');
+    const open = this.#in.next();
+    this.#in.sync(optionalOperandStart);
+    const optional = this.#in.accept('\'?\'');
     const index = this.#expr(['\']\'']);
-    this.#match('\']\'');
+    this.#in.match('\']\'');
     return this.#nested(this.#call(open.at, optional ? '_[?_]' : '_[_]', [operand, index]), operand, index);
   }
 
   #selection(operand: Expr, dot: Token): Expr {
-    const second = this.#ahead(1);
+    const second = this.#in.ahead(1);
     const optional = second.kind === '\'?\'';
-    const name = optional ? this.#ahead(2) : second;
+    const name = optional ? this.#in.ahead(2) : second;
     if (name.kind !== 'IDENTIFIER' && name.kind !== 'ESC_IDENTIFIER') {
       if (optional) return this.#optionalSelection(operand, dot);
-      if (['true', 'false', 'null'].includes(name.text) && this.#between(dot, name) === `.${name.text}`) {
-        this.#report(name, `mismatched input '${name.text}' expecting IDENTIFIER`);
+      if (['true', 'false', 'null'].includes(name.text) && this.#in.between(dot, name) === `.${name.text}`) {
+        this.#in.report(name, `mismatched input '${name.text}' expecting IDENTIFIER`);
       } else {
-        this.#report(name, `no viable alternative at input '${this.#between(dot, name)}'`);
+        this.#in.report(name, `no viable alternative at input '${this.#in.between(dot, name)}'`);
       }
       throw new Mismatch();
     }
     if (optional) return this.#optionalSelection(operand, dot);
-    this.#next();
-    this.#next();
-    if (name.kind === 'IDENTIFIER' && this.#peek.kind === '\'(\'') {
-      const open = this.#next();
+    this.#in.next();
+    this.#in.next();
+    if (name.kind === 'IDENTIFIER' && this.#in.peek.kind === '\'(\'') {
+      const open = this.#in.next();
       return this.#withArguments(args => this.#nested(this.#expand(open.at, name.text, operand, args), operand, ...args));
     }
     if (name.kind === 'ESC_IDENTIFIER') this.#reporter.add(name.at, 'unsupported syntax: \'`\'');
@@ -235,15 +207,15 @@ class Parser {
   }
 
   #optionalSelection(operand: Expr, dot: Token): Expr {
-    this.#next();
-    this.#next();
+    this.#in.next();
+    this.#in.next();
     try {
-      this.#sync(['IDENTIFIER', 'ESC_IDENTIFIER']);
+      this.#in.sync(['IDENTIFIER', 'ESC_IDENTIFIER']);
     } catch (error) {
-      if (error instanceof Mismatch) this.#reporter.add(this.#peek.at, 'unsupported ident kind');
+      if (error instanceof Mismatch) this.#reporter.add(this.#in.peek.at, 'unsupported ident kind');
       throw error;
     }
-    const name = this.#next();
+    const name = this.#in.next();
     if (name.kind === 'ESC_IDENTIFIER') this.#reporter.add(name.at, 'unsupported syntax: \'`\'');
     return this.#nested(this.#call(dot.at, '_?._', [operand, { kind: 'literal', at: name.at, value: name.text }]), operand);
   }
@@ -261,24 +233,24 @@ class Parser {
   }
 
   #readArguments(args: Expr[]): void {
-    this.#sync([...operandStart, '\')\'']);
-    if (this.#peek.kind !== '\')\'') {
-      this.#rule('other', ['\')\''], () => {
-        do args.push(this.#expr(['\',\'', '\')\''])); while (this.#accept('\',\''));
+    this.#in.sync([...operandStart, '\')\'']);
+    if (this.#in.peek.kind !== '\')\'') {
+      this.#in.rule('other', ['\')\''], broken, () => {
+        do args.push(this.#expr(['\',\'', '\')\''])); while (this.#in.accept('\',\''));
         return broken;
       });
     }
-    this.#match('\')\'');
+    this.#in.match('\')\'');
   }
 
   #primary(follow: readonly TokenKind[]): Expr {
-    return this.#rule('other', follow, () => {
-      const token = this.#peek;
+    return this.#in.rule('other', follow, broken, () => {
+      const token = this.#in.peek;
       switch (token.kind) {
         case '\'(\'': {
-          this.#next();
+          this.#in.next();
           const inner = this.#expr(['\')\'']);
-          this.#match('\')\'');
+          this.#in.match('\')\'');
           return inner;
         }
         case '\'[\'': return this.#list();
@@ -290,28 +262,28 @@ class Parser {
   }
 
   #name(): Expr {
-    const leading = this.#peek.kind === '\'.\'' ? this.#peek : undefined;
+    const leading = this.#in.peek.kind === '\'.\'' ? this.#in.peek : undefined;
     if (leading !== undefined) {
-      const offending = this.#ahead(1);
+      const offending = this.#in.ahead(1);
       if (offending.kind !== 'IDENTIFIER') {
-        this.#report(offending, `no viable alternative at input '${this.#between(leading, offending)}'`);
+        this.#in.report(offending, `no viable alternative at input '${this.#in.between(leading, offending)}'`);
         throw new Mismatch();
       }
-      this.#next();
+      this.#in.next();
     }
-    const first = this.#peek;
+    const first = this.#in.peek;
     const prefix = leading === undefined ? '' : '.';
     // Names with dots and then a brace build an object.
-    let end = this.#at;
-    while (this.#tokens.list[end + 1]?.kind === '\'.\'' && this.#tokens.list[end + 2]?.kind === 'IDENTIFIER') end += 2;
-    if (this.#tokens.list[end + 1]?.kind === '\'{\'') {
+    let length = 0;
+    while (this.#in.ahead(length + 1).kind === '\'.\'' && this.#in.ahead(length + 2).kind === 'IDENTIFIER') length += 2;
+    if (this.#in.ahead(length + 1).kind === '\'{\'') {
       let name = prefix;
-      while (this.#peek.kind !== '\'{\'') name += this.#next().text;
+      while (this.#in.peek.kind !== '\'{\'') name += this.#in.next().text;
       return this.#struct(name);
     }
-    this.#next();
-    if (this.#peek.kind === '\'(\'') {
-      const open = this.#next();
+    this.#in.next();
+    if (this.#in.peek.kind === '\'(\'') {
+      const open = this.#in.next();
       return this.#withArguments(args => {
         if (reserved.has(first.text)) return this.#fail((leading ?? first).at, `reserved identifier: ${first.text}`);
         return this.#around(this.#expand(open.at, prefix + first.text, undefined, args), ...args);
@@ -322,75 +294,75 @@ class Parser {
   }
 
   #list(): Expr {
-    const open = this.#next();
+    const open = this.#in.next();
     const elements: Expr[] = [];
     const optional = new Set<number>();
-    this.#sync([...optionalOperandStart, '\']\'', '\',\'']);
-    if (optionalOperandStart.includes(this.#peek.kind)) {
+    this.#in.sync([...optionalOperandStart, '\']\'', '\',\'']);
+    if (optionalOperandStart.includes(this.#in.peek.kind)) {
       for (;;) {
-        if (this.#accept('\'?\'')) optional.add(elements.length);
+        if (this.#in.accept('\'?\'')) optional.add(elements.length);
         elements.push(this.#expr(['\',\'', '\']\'']));
-        if (this.#peek.kind !== '\',\'' || !optionalOperandStart.includes(this.#ahead(1).kind)) break;
-        this.#next();
+        if (this.#in.peek.kind !== '\',\'' || !optionalOperandStart.includes(this.#in.ahead(1).kind)) break;
+        this.#in.next();
       }
-      this.#sync(['\']\'', '\',\'']);
+      this.#in.sync(['\']\'', '\',\'']);
     }
-    this.#accept('\',\'');
-    this.#match('\']\'');
+    this.#in.accept('\',\'');
+    this.#in.match('\']\'');
     return this.#around({ kind: 'list', at: open.at, elements, optional }, ...elements);
   }
 
   #map(): Expr {
-    const open = this.#next();
+    const open = this.#in.next();
     const entries: Entry[] = [];
-    this.#sync([...optionalOperandStart, '\'}\'', '\',\'']);
-    if (optionalOperandStart.includes(this.#peek.kind)) {
-      this.#rule('other', ['\'}\'', '\',\''], () => {
+    this.#in.sync([...optionalOperandStart, '\'}\'', '\',\'']);
+    if (optionalOperandStart.includes(this.#in.peek.kind)) {
+      this.#in.rule('other', ['\'}\'', '\',\''], broken, () => {
         for (;;) {
-          const isOptional = this.#accept('\'?\'');
+          const isOptional = this.#in.accept('\'?\'');
           const key = this.#expr(['\':\'']);
-          const colon = this.#match('\':\'', operandStart);
+          const colon = this.#in.match('\':\'', operandStart);
           const value = this.#expr(['\',\'', '\'}\'']);
           entries.push({ at: colon.at, key, value, optional: isOptional });
-          if (this.#peek.kind !== '\',\'' || !optionalOperandStart.includes(this.#ahead(1).kind)) return broken;
-          this.#next();
+          if (this.#in.peek.kind !== '\',\'' || !optionalOperandStart.includes(this.#in.ahead(1).kind)) return broken;
+          this.#in.next();
         }
       });
-      this.#sync(['\'}\'', '\',\'']);
+      this.#in.sync(['\'}\'', '\',\'']);
     }
-    this.#accept('\',\'');
-    this.#match('\'}\'');
+    this.#in.accept('\',\'');
+    this.#in.match('\'}\'');
     return this.#around({ kind: 'map', at: open.at, entries }, ...entries.flatMap(entry => [entry.key, entry.value]));
   }
 
   #struct(name: string): Expr {
-    const open = this.#next();
+    const open = this.#in.next();
     const fields: Field[] = [];
     const nameStart: readonly TokenKind[] = ['\'?\'', 'IDENTIFIER', 'ESC_IDENTIFIER'];
-    this.#sync([...nameStart, '\'}\'', '\',\'']);
-    if (nameStart.includes(this.#peek.kind)) {
-      this.#rule('other', ['\'}\'', '\',\''], () => {
+    this.#in.sync([...nameStart, '\'}\'', '\',\'']);
+    if (nameStart.includes(this.#in.peek.kind)) {
+      this.#in.rule('other', ['\'}\'', '\',\''], broken, () => {
         for (;;) {
-          const isOptional = this.#accept('\'?\'');
-          if (isOptional) this.#sync(['IDENTIFIER', 'ESC_IDENTIFIER']);
-          const field = this.#next();
+          const isOptional = this.#in.accept('\'?\'');
+          if (isOptional) this.#in.sync(['IDENTIFIER', 'ESC_IDENTIFIER']);
+          const field = this.#in.next();
           if (field.kind === 'ESC_IDENTIFIER') this.#reporter.add(field.at, 'unsupported syntax: \'`\'');
-          const colon = this.#match('\':\'', operandStart);
+          const colon = this.#in.match('\':\'', operandStart);
           fields.push({ at: colon.at, name: field.text, value: this.#expr(['\',\'', '\'}\'']), optional: isOptional });
-          if (this.#peek.kind !== '\',\'' || !nameStart.includes(this.#ahead(1).kind)) return broken;
-          this.#next();
+          if (this.#in.peek.kind !== '\',\'' || !nameStart.includes(this.#in.ahead(1).kind)) return broken;
+          this.#in.next();
         }
       });
-      this.#sync(['\'}\'', '\',\'']);
+      this.#in.sync(['\'}\'', '\',\'']);
     }
-    this.#accept('\',\'');
-    this.#match('\'}\'');
+    this.#in.accept('\',\'');
+    this.#in.match('\'}\'');
     return this.#around({ kind: 'struct', at: open.at, name, fields }, ...fields.map(field => field.value));
   }
 
   #literal(): Expr {
-    const sign = this.#peek.kind === '\'-\'' ? this.#next() : undefined;
-    const token = this.#next();
+    const sign = this.#in.peek.kind === '\'-\'' ? this.#in.next() : undefined;
+    const token = this.#in.next();
     const at = (sign ?? token).at;
     const text = (sign === undefined ? '' : '-') + token.text;
     switch (token.kind) {
@@ -417,7 +389,7 @@ class Parser {
           throw error;
         }
       default:
-        this.#report(token, `mismatched input ${quote(token)} expecting ${expected(operandStart)}`);
+        this.#in.report(token, `mismatched input ${quote(token)} expecting ${expected(operandStart)}`);
         throw new Mismatch();
     }
   }
@@ -459,110 +431,7 @@ class Parser {
     return { kind: 'broken', at };
   }
 
-  // Tokens and errors.
-
-  get #peek(): Token { return this.#tokens.list[this.#at]!; }
-  #ahead(count: number): Token { return this.#tokens.list[Math.min(this.#at + count, this.#tokens.list.length - 1)]!; }
-
-  #next(): Token {
-    const token = this.#tokens.list[this.#at]!;
-    if (this.#at < this.#tokens.list.length - 1) this.#at++;
-    this.#recovering = false;
-    return token;
-  }
-
-  #accept(kind: TokenKind): boolean {
-    if (this.#peek.kind !== kind) return false;
-    this.#next();
-    return true;
-  }
-
   #isNumber(token: Token): boolean { return token.kind === 'NUM_INT' || token.kind === 'NUM_FLOAT'; }
-
-  #between(from: Token, to: Token): string {
-    let text = '';
-    for (let i = from.at; i < to.end; i++) if (!this.#tokens.skipped.has(i)) text += this.#characters[i]!;
-    return escapeSpace(text);
-  }
-
-  #report(token: Token, message: string): void {
-    if (this.#recovering) return;
-    this.#recovering = true;
-    this.#reporter.add(token.at, `Syntax error: ${message}`);
-  }
-
-  #reportUnwanted(kinds: readonly TokenKind[]): void {
-    this.#report(this.#peek, `extraneous input ${quote(this.#peek)} expecting ${expected(kinds)}`);
-  }
-
-  #attempt(): void {
-    if (this.#recoveries === maxRecoveries) {
-      this.#reporter.add(this.#peek.at, `Syntax error: error recovery attempt limit exceeded: ${maxRecoveries}`);
-      throw new Abort('');
-    }
-    this.#recoveries++;
-  }
-
-  /** The next token is one of these; one other token before them is dropped with a report. */
-  #sync(kinds: readonly TokenKind[]): void {
-    if (this.#recovering || kinds.includes(this.#peek.kind)) return;
-    if (kinds.includes(this.#ahead(1).kind) && this.#peek.kind !== '<EOF>') {
-      this.#drop(kinds);
-      return;
-    }
-    this.#report(this.#peek, `mismatched input ${quote(this.#peek)} expecting ${expected(kinds)}`);
-    throw new Mismatch();
-  }
-
-  #drop(kinds: readonly TokenKind[]): void {
-    this.#reportUnwanted(kinds);
-    if (this.#at < this.#tokens.list.length - 1) this.#at++;
-    this.#recovering = false;
-  }
-
-  /** Takes a token of that kind, or reports that it is missing. `then`: what would follow it. */
-  #match(kind: TokenKind, then: readonly TokenKind[] = [...afterOperand, ...this.#ends]): Token {
-    if (this.#peek.kind === kind) return this.#next();
-    this.#attempt();
-    if (this.#ahead(1).kind === kind && this.#peek.kind !== '<EOF>') {
-      this.#drop([kind]);
-      return this.#next();
-    }
-    const token = this.#peek;
-    if (kind !== '<EOF>' && then.includes(token.kind)) {
-      this.#report(token, `missing ${kind} at ${quote(token)}`);
-      return { kind, text: '', at: token.at, end: token.at };
-    }
-    this.#report(token, `mismatched input ${quote(token)} expecting ${expected([kind])}`);
-    throw new Mismatch();
-  }
-
-  #enter(rule: Rule, levels = 1): void {
-    this.#depth[rule] += levels;
-    if (this.#depth[rule] > maxDepth) throw new Abort(recursionLimitExceeded);
-  }
-
-  /** Reads one rule; after a mistake in it, skips to what may follow. */
-  #rule(rule: Rule, follow: readonly TokenKind[], body: () => Expr): Expr {
-    const followed = this.#follow.length;
-    this.#follow.push(follow);
-    const counted = rule !== 'other';
-    try {
-      if (counted) this.#enter(rule);
-      return body();
-    } catch (error) {
-      if (!(error instanceof Mismatch)) throw error;
-      this.#attempt();
-      // Twice at one place: nothing else would end the loop.
-      if (this.#lastRecovery === this.#at && this.#peek.kind !== '<EOF>') this.#at++;
-      this.#lastRecovery = this.#at;
-      while (this.#peek.kind !== '<EOF>' && !this.#follow.some(kinds => kinds.includes(this.#peek.kind))) this.#at++;
-      return broken;
-    } finally {
-      if (counted) this.#depth[rule]--;
-      this.#follow.length = followed;
-    }
-  }
 }
 
 const broken: Expr = { kind: 'broken', at: 0 };
@@ -573,13 +442,4 @@ function balance(name: string, terms: readonly Expr[], at: readonly number[], lo
   const left = middle === low ? terms[middle]! : balance(name, terms, at, low, middle - 1);
   const right = middle === high ? terms[middle + 1]! : balance(name, terms, at, middle + 1, high);
   return { kind: 'call', at: at[middle]!, name, target: undefined, args: [left, right] };
-}
-
-function quote(token: Token): string {
-  return `'${escapeSpace(token.text)}'`;
-}
-
-function expected(kinds: readonly TokenKind[]): string {
-  const sorted = tokenNames.filter(name => kinds.includes(name));
-  return sorted.length === 1 ? sorted[0]! : `{${sorted.join(', ')}}`;
 }

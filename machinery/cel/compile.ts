@@ -6,10 +6,11 @@ import type { Expr } from './ast.ts';
 import type { CelCompilation, CelCost, CelEnvironment, CelIssue, CelProgram } from './cel.ts';
 import { CelError } from './cel.ts';
 import { estimateCost } from './_estimate.ts';
-import { parse, recursionLimitExceeded } from './_parse.ts';
+import { parse } from './_parse.ts';
 import { plan, PlanError } from './_plan.ts';
 import type { Plan, State } from './_plan.ts';
 import { createReporter } from './_report.ts';
+import { recursionLimitExceeded } from './_token-reader.ts';
 import { validate } from './_validate.ts';
 import { Failure } from './values.ts';
 
