@@ -2,6 +2,7 @@
 // testdata/definition-expressions.json its rules. Errors there are sorted, since upstream walks maps in any order, and cut at 200 characters.
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import type { KubeObject } from '#machinery/api/object.ts';
 import { create, rowOf, update } from '../testing.ts';
 import type { Outcome } from '../testing.ts';
@@ -79,5 +80,17 @@ describe('CustomResourceDefinition', () => {
     const warnings = (object: KubeObject, before?: KubeObject): string[] | undefined => rowOf(id).strategy.warnings?.(object, before);
     expect(warnings(old)).to.deep.equal(['unrecognized format "magic"']);
     expect(warnings(old, old)).to.deep.equal([]);
+  });
+  it('answers whatever a schema holds', () => {
+    const members = ['type', 'properties', 'items', 'additionalProperties', 'default', 'enum', 'required', 'pattern', 'format', 'maximum', 'anyOf', 'not', 'dependencies', 'x-kubernetes-validations', 'rule', 'fieldPath',
+      'x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'x-kubernetes-embedded-resource', 'x-kubernetes-int-or-string', 'x-kubernetes-preserve-unknown-fields', 'metadata', '__proto__'];
+    const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof({ depthSize: 'medium' }, fc.constantFrom<unknown>('object', 'array', 'string', 'set', 'map', '.a', 'self', '[', '', 0, 1.5, true, false, null), fc.array(tie('value'), { maxLength: 3 }),
+        fc.array(fc.tuple(fc.constantFrom(...members), tie('value')), { maxLength: 4 }).map((entries) => Object.fromEntries(entries))),
+    }));
+    fc.assert(fc.property(value, value, (before, after) => {
+      const old = create(id, definition({ schema: before as object })).object; // of any type, as clients send it
+      update(id, old, (object) => Object.assign(object, { spec: definition({ schema: after as object })['spec'] }));
+    }), { numRuns: 300 });
   });
 });

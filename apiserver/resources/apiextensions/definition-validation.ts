@@ -143,9 +143,10 @@ function validateChoice(path: string, value: string, values: readonly string[]):
   return values.includes(value) ? [] : [notSupported(path, value, values)];
 }
 
-function validateVersions({ versions }: Definition): FieldError[] {
+function validateVersions(definition: Definition): FieldError[] {
+  const { versions } = definition;
   const errors: FieldError[] = [];
-  const shown = (detail: string): FieldError => invalidField('spec.versions', goVersions(versions), detail);
+  const shown = (detail: string): FieldError => invalidField('spec.versions', goVersions(definition), detail);
   if (new Set(versions.map(({ name }) => name)).size < versions.length) errors.push(shown('must contain unique version names'));
   if (versions.filter(({ storage }) => storage).length !== 1) errors.push(shown('must have exactly one version marked as storage version'));
   const [first] = versions;

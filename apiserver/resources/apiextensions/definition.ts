@@ -26,6 +26,8 @@ export interface Definition extends VersionParts {
   /** The name of the first one. */
   readonly version: string;
   readonly versions: readonly Version[];
+  /** Also when there is none in it. */
+  readonly hasVersions: boolean;
   readonly scope: string;
   readonly names: Obj;
   readonly conversion: Obj | undefined;
@@ -43,7 +45,7 @@ export function readDefinition(object: Readonly<KubeObject>): Definition {
   return {
     ...shared,
     group: text(spec['group']), version: text(first?.['name']), scope: text(spec['scope']), names: asObject(spec['names']) ?? {},
-    conversion: asObject(spec['conversion']), preserveUnknownFields: spec['preserveUnknownFields'] === true,
+    conversion: asObject(spec['conversion']), preserveUnknownFields: spec['preserveUnknownFields'] === true, hasVersions: Array.isArray(spec['versions']),
     versions: given.map((version) => ({
       ...readParts(version, (field) => !isShared(field)),
       name: text(version['name']), served: version['served'] === true, storage: version['storage'] === true, deprecated: version['deprecated'] === true,
@@ -77,8 +79,8 @@ export function hasCondition(object: Readonly<KubeObject>, type: string): boolea
 }
 
 /** As upstream shows versions in errors. */
-export function goVersions(versions: readonly Version[]): unknown {
-  return versions.map((version) => ({
+export function goVersions({ versions, hasVersions }: Definition): unknown {
+  return !hasVersions ? null : versions.map((version) => ({
     Name: version.name, Served: version.served, Storage: version.storage, Deprecated: version.deprecated, DeprecationWarning: version.deprecationWarning ?? null,
     Schema: version.validation ? { OpenAPIV3Schema: goSchema(version.validation.schema) } : null,
     Subresources: version.subresources ? goSubresources(version.subresources) : null,

@@ -79,7 +79,7 @@ const mapOf = (reader: Reader): Reader => (value) => {
   return members.length === 0 ? undefined : new Map(members.map(([name, member]) => [name, reader(member)]));
 };
 const schemaMap = mapOf((value) => readSchema(value) ?? {});
-const rules: Reader = (value) => unlessEmpty(objects(value).map((rule) => readMembers(rule, ruleMembers)));
+const rules: Reader = (value) => unlessEmpty(objects(value).map((rule): ValidationRule => ({ rule: '', ...readMembers<Partial<ValidationRule>>(rule, ruleMembers) })));
 
 type Member = readonly [name: string, reader: Reader, goName: string, zero: unknown];
 const ruleMembers: readonly Member[] = [

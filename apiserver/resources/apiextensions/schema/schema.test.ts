@@ -108,6 +108,7 @@ describe('readSchema()', () => {
   it('leaves out what is empty and what has a wrong type', () => {
     expect(readSchema({ type: '', nullable: false, required: [], maxLength: 0, default: null, enum: [null], pattern: 1, foo: 1, properties: {} })).to.deep.equal({ maxLength: 0, enum: [null] });
     expect(readSchema([])).to.equal(undefined);
+    expect(readSchema({ 'x-kubernetes-validations': [{}, 'x'] })).to.deep.equal({ 'x-kubernetes-validations': [{ rule: '' }, { rule: '' }] });
   });
   it('reads schemas wherever they stand', () => {
     const odd = { type: 'odd' };
