@@ -81,6 +81,23 @@ describe('matchConditions()', () => {
 });
 
 describe('Activation', () => {
+  it('lets others have their turn after an expression that took long', async () => {
+    const compiler = new AdmissionCompiler({ composed: false });
+    let turns = 0;
+    const turnsOf = async (source: string): Promise<number> => {
+      turns = 0;
+      const counting = setInterval(() => {
+        turns += 1;
+      }, 0);
+      const expression = compiler.compile(source, {}, results.condition);
+      const activation = new Activation(input());
+      for (let at = 0; at < 3; at += 1) await activation.evaluate(expression, { remaining: budgets.policy });
+      clearInterval(counting);
+      return turns;
+    };
+    expect(await turnsOf('true')).to.equal(0);
+    expect(await turnsOf('object.spec.list.all(a, object.spec.list.all(b, a + b >= 0))')).to.be.above(0);
+  });
   it('charges variables to the expression that reads them first, and evaluates them once', async () => {
     const compiler = new AdmissionCompiler({ composed: true });
     compiler.compileVariable('sum', 'object.spec.list.map(x, x + 1).size()', {});
