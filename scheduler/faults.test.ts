@@ -2,7 +2,7 @@
 // change. Whatever happens in between, the end is the same: every pod is bound once, and no node holds more than it has.
 import { expect } from 'chai';
 import { eventually } from '#machinery/base/abort.ts';
-import type { Pod } from '#machinery/api/object.ts';
+import type { KubeObject, Pod, ResourceClaim } from '#machinery/api/object.ts';
 import { StatusError } from '#machinery/api/status.ts';
 import type { Client, Resource, WatchEvent } from '#machinery/client/types.ts';
 import { defaultConfig } from './config.ts';
@@ -55,6 +55,20 @@ function withFaults(fake: FakeServer, random: () => number, faults: Faults): Cli
       if (chance(0.2)) throw new StatusError(409, 'Conflict', 'changed meanwhile');
       return client.patch(...args);
     },
+    async get(...args) {
+      if (chance(0.2)) throw broken();
+      return client.get(...args);
+    },
+    async update<T>(...args: Parameters<typeof client.update<T>>) {
+      const [{ resource }, namespace, name, object] = args;
+      if (chance(0.1)) throw broken();
+      // As the API server: nobody writes over what he has not seen.
+      const before = fake.get<KubeObject>(resource, namespace, name);
+      if (before?.metadata?.resourceVersion !== (object as KubeObject).metadata?.resourceVersion) throw new StatusError(409, 'Conflict', 'changed meanwhile');
+      const answer = await client.update<T>(...args);
+      if (chance(0.15)) throw broken(); // done, and nobody hears of it
+      return answer;
+    },
     async delete(...args) {
       if (chance(0.2)) throw broken();
       return client.delete(...args);
@@ -64,6 +78,7 @@ function withFaults(fake: FakeServer, random: () => number, faults: Faults): Cli
         // Too old to go on from, so that everything is listed again: the fake keeps no history.
         if (chance(0.004)) throw new StatusError(410, 'Expired', 'too old resource version');
         yield event;
+        if (chance(0.1)) yield event; // twice
       }
     },
   };
@@ -113,6 +128,40 @@ describe('Scheduler with faults', () => {
       expect(faults.count).to.be.greaterThan(5);
       expectSound(fake, faults, nodes, 10);
     }).timeout(30_000);
+  }
+
+  for (const seed of [21, 22, 23]) {
+    it(`gives every device to one claim, also between leaders, seed ${seed}`, async () => {
+      const fake = createFakeServer();
+      const faults: Faults = { on: true, count: 0, bindings: new Map() };
+      fake.put('deviceclasses', { metadata: { name: 'gpu', uid: 'gpu' }, spec: {} });
+      for (const name of nodes) {
+        fake.put('nodes', makeNode(name));
+        fake.put('resourceslices', { metadata: { name, uid: `slice-${name}` }, spec: { driver: 'd', nodeName: name, pool: { name, generation: 1, resourceSliceCount: 1 }, devices: ['0', '1', '2', '3', '4'].map((device) => ({ name: device })) } });
+      }
+      for (let i = 0; i < 20; i += 1) {
+        fake.put('resourceclaims', { metadata: { name: `c${i}`, namespace: 'default', uid: `claim-${i}` }, spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'gpu' } }] } } });
+        fake.put('pods', makePod(`p${i}`, { spec: { resourceClaims: [{ name: 'r', resourceClaimName: `c${i}` }] } }));
+      }
+      const client = withFaults(fake, createRandom(seed), faults);
+      let leader = start(client);
+      try {
+        await eventually(AbortSignal.timeout(15_000), () => boundOf(fake).length >= 8, 1);
+        await leader.stop();
+        leader = start(client);
+        await eventually(AbortSignal.timeout(15_000), () => boundOf(fake).length === 20, 5);
+      } finally {
+        await leader.stop();
+      }
+      const given = fake.list<ResourceClaim>('resourceclaims').map(({ status }) => status?.allocation?.devices?.results?.map(({ pool, device }) => `${pool}/${device}`).join());
+      expect(new Set(given).size, String(given)).to.equal(20);
+      for (const { metadata, spec } of boundOf(fake)) {
+        const claim = fake.get<ResourceClaim>('resourceclaims', 'default', `c${metadata.name?.slice(1)}`);
+        expect([claim?.status?.allocation?.devices?.results?.[0]?.pool, claim?.status?.reservedFor?.map(({ name }) => name)]).to.deep.equal([spec?.nodeName, [metadata.name]]);
+      }
+      expect([...faults.bindings].filter(([, times]) => times > 1)).to.deep.equal([]);
+      expect(faults.count).to.be.greaterThan(5);
+    }).timeout(40_000);
   }
 
   it('goes on where the last leader stopped, in the middle of bindings', async () => {

@@ -2,7 +2,8 @@
 // it is bound. Upstream: plugins/dynamicresources with structured parameters.
 import type { Pod, ResourceClaim } from '#machinery/api/object.ts';
 import { canBeReserved, claimFinalizer, claimsOfPod, isClaimOf, isReservedFor } from '#machinery/api/resource-claims.ts';
-import { isConflict } from '#machinery/api/status.ts';
+import { isConflict, StatusError } from '#machinery/api/status.ts';
+import { sleep } from '#machinery/base/clock.ts';
 import { resourceClaims } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import type { Allocation, Devices } from '../devices.ts';
@@ -13,6 +14,7 @@ const reject = (reason: string): Rejection => ({ reasons: [reason], resolvable: 
 const noneFree = reject('cannot allocate all claims');
 const elsewhere = reject('resourceclaim not available on the node');
 const attempts = 4;
+const askAgainMs = 500;
 
 /** Why a pod cannot be tried yet, whatever the node; undefined: it can. Upstream asks before a pod enters the queue. */
 export function claimsMissing(pod: Pod, devices: Devices): string | undefined {
@@ -94,14 +96,34 @@ function hold(pod: Pod, claims: readonly ResourceClaim[], allocations: ReadonlyM
     of: 'DynamicResources',
     async preBind(client, signal) {
       for (const claim of claims) {
-        await writeClaim(client, claim, allocations.get(claim.metadata.uid ?? ''), pod, signal);
-        devices.written(claim.metadata.uid ?? '');
+        const { uid = '' } = claim.metadata;
+        try {
+          await writeClaim(client, claim, allocations.get(uid), pod, signal);
+        } catch (error) {
+          // Without an answer the devices may be taken: nobody else gets them before that is known.
+          if (!(error instanceof StatusError) && await isAllocated(client, claim, signal)) devices.written(uid);
+          throw error;
+        }
+        devices.written(uid);
       }
     },
     undo() {
       for (const uid of allocations.keys()) devices.takeBack(uid);
     },
   };
+}
+
+/** What the API server has of it, as soon as it says. */
+async function isAllocated(client: Client, { metadata: { namespace = '', name = '', uid } }: ResourceClaim, signal: AbortSignal): Promise<boolean> {
+  for (;;) {
+    try {
+      const now = await client.get(resourceClaims, namespace, name, signal);
+      return now.metadata.uid === uid && now.status?.allocation !== undefined;
+    } catch (error) {
+      if (error instanceof StatusError || signal.aborted) return false;
+      await sleep(askAgainMs, signal).catch(() => undefined); // seen in the next round
+    }
+  }
 }
 
 /** Allocation and reservation; what others changed meanwhile is read again. */
