@@ -7,8 +7,10 @@ import type { CelCompilation, CelCost, CelEnvironment, CelIssue, CelProgram } fr
 import { CelError } from './cel.ts';
 import { estimateCost } from './_estimate.ts';
 import { parse } from './_parse.ts';
-import { plan, PlanError } from './_plan.ts';
-import type { Plan, State } from './_plan.ts';
+import { PlanError } from './_chain.ts';
+import type { State } from './_chain.ts';
+import { plan } from './_plan.ts';
+import type { Plan } from './_plan.ts';
 import { createReporter } from './_report.ts';
 import { recursionLimitExceeded } from './_token-reader.ts';
 import { validate } from './_validate.ts';
