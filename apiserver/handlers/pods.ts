@@ -178,7 +178,7 @@ function overBudget(message: string, retryAfterSeconds: number): StatusError {
 
 async function remove(pods: ObjectStore, write: WriteRequest, options: DeleteOptions): Promise<void> {
   if (options.dryRun || write.dryRun) {
-    await pods.delete({ ...write, subresource: '', dryRun: true }, { ...options, dryRun: true });
+    await pods.delete({ ...write, subresource: '', dryRun: true, admitted: true }, { ...options, dryRun: true });
     return;
   }
   // The condition tells others why the pod went; it is set under the same preconditions as the deletion.
@@ -192,5 +192,5 @@ async function remove(pods: ObjectStore, write: WriteRequest, options: DeleteOpt
     return object;
   });
   const { resourceVersion } = marked.object.metadata;
-  await pods.delete({ ...write, subresource: '', options: options.asObject }, options.resourceVersion === undefined || resourceVersion === undefined ? options : { ...options, resourceVersion });
+  await pods.delete({ ...write, subresource: '', options: options.asObject, admitted: true }, options.resourceVersion === undefined || resourceVersion === undefined ? options : { ...options, resourceVersion });
 }

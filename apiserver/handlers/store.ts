@@ -244,7 +244,7 @@ export class ObjectStore {
     });
   }
 
-  /** Deletes, or marks for deletion what has to wait. `admit` false: the caller asked admission already. */
+  /** Deletes, or marks for deletion what has to wait. */
   async delete(request: WriteRequest, options: DeleteOptions): Promise<Written> {
     const { row, name: resource } = this.#served;
     const preconditions = { uid: options.uid, resourceVersion: options.resourceVersion };
@@ -255,8 +255,10 @@ export class ObjectStore {
       const writing = this.#context(request);
       const old = current.object;
       checkPreconditions(row, old, preconditions);
-      await this.#admit('DELETE', request, writing, request.name, undefined, old);
-      await this.#validate('DELETE', request, writing, request.name, undefined, old);
+      if (!request.admitted) {
+        await this.#admit('DELETE', request, writing, request.name, undefined, old);
+        await this.#validate('DELETE', request, writing, request.name, undefined, old);
+      }
 
       const object = copyJson(old);
       const step = nextDeletionStep(this.#served, object, options, writing.now);

@@ -114,6 +114,16 @@ describe('admission webhooks', function () {
       expect(paths()).to.deep.equal([]);
       expect(message(await create())).to.contain('400 admission webhook');
     });
+    it('are asked about an eviction, and not about the deletion that it is', async () => {
+      await server.call('POST', '/api/v1/namespaces/default/pods', { body: { metadata: { name: 'evicted' }, spec: { containers: [{ name: 'c', image: 'i' }] } } });
+      await configure('validating', hook('/evict', { rules: [{ ...rule, resources: ['pods', 'pods/eviction'] }] }));
+      const evict = (): Promise<Served> => server.call('POST', '/api/v1/namespaces/default/pods/evicted/eviction', { body: { metadata: { name: 'evicted' } } });
+      webhook.answers = { '/evict': () => ({ allowed: false, status: { message: 'stays' } }) };
+      expect(message(await evict())).to.equal('400 admission webhook "evict.example.com" denied the request: stays');
+      webhook.answers = {};
+      expect((await evict()).status).to.equal(201);
+      expect(webhook.asked.map(({ review: { request } }) => [request['operation'], request['subResource'], (request['kind'] as { kind: string }).kind])).to.deep.equal([['CREATE', 'eviction', 'Eviction'], ['CREATE', 'eviction', 'Eviction']]);
+    });
     it('are asked about reviews, which are stored nowhere', async () => {
       await configure('validating', hook('/reviews', { rules: [{ ...rule, operations: ['CREATE'], apiGroups: ['authorization.k8s.io'], resources: ['*'] }] }));
       webhook.answers = { '/reviews': () => ({ allowed: false, status: { message: 'do not ask' } }) };
