@@ -8,6 +8,7 @@ import { useSpace } from './fixtures/space.ts';
 import type { Space } from './fixtures/space.ts';
 
 const minute = 60_000;
+const longMs = 90_000;
 const policies = { concurrent: 'Allow', suspended: 'Allow', forbid: 'Forbid', replace: 'Replace' } as const;
 type Name = keyof typeof policies;
 const cronJob = (name: string, spec: object, command: readonly string[] = ['sleep', '300']): string => JSON.stringify({
@@ -37,17 +38,16 @@ describe('[sig-apps] CronJob', function () {
     k(`patch cronjob ${name} --subresource=status --type=merge -p`, JSON.stringify({ status: { lastScheduleTime: new Date(Math.floor(at / minute) * minute).toISOString().replace('.000Z', 'Z') } }));
 
   before(async () => {
-    // All have their first Job before the minute that brings the second.
-    const rest = minute - Date.now() % minute;
-    if (rest < 15_000) await sleep(rest + 500);
+    // Best when all have their first Job before the minute that brings the second; one that is late waits for another.
+    const left = minute - Date.now() % minute;
+    if (left < 5000) await sleep(left + 500);
     for (const [name, concurrencyPolicy] of Object.entries(policies)) await k.apply(cronJob(name, { concurrencyPolicy, suspend: name === 'suspended' }));
     await Promise.all(Object.keys(policies).map((name) => backdate(name, Date.now() - 3 * minute)));
     for (const name of ['concurrent', 'forbid', 'replace'] as const) {
       await until(`the first Job of ${name}`, async () => {
-        const [job, ...more] = await jobsOf(name);
+        const [job] = await jobsOf(name);
         assert.equal(job?.status?.active, 1);
-        assert.isEmpty(more);
-        assert.deepEqual(await active(name), names([job as V1Job]));
+        assert.include(await active(name), job?.metadata?.name);
         firsts.set(name, job as V1Job);
       });
     }
@@ -101,7 +101,7 @@ describe('[sig-apps] CronJob', function () {
 
   it('[sig-apps] CronJob should schedule multiple jobs concurrently [Conformance]', async function () {
     this.timeout(120_000);
-    await until('a second Job', async () => assert.lengthOf(await active('concurrent'), 2), 90_000);
+    await until('a second Job', async () => assert.lengthOf(await active('concurrent'), 2), longMs);
     const jobs = await jobsOf('concurrent');
     assert.deepEqual(jobs.map(({ status }) => status?.active), [1, 1]);
     assert.equal(names(jobs)[0], firsts.get('concurrent')?.metadata?.name);
@@ -112,7 +112,7 @@ describe('[sig-apps] CronJob', function () {
   });
 
   it('[sig-apps] CronJob should not schedule new jobs when ForbidConcurrent [Slow] [Conformance]', async () => {
-    await until('it was considered', async () => assert.match(await k('events --for cronjob/forbid'), /Normal +JobAlreadyActive .*Not starting job because prior execution is running and concurrency policy is Forbid/));
+    await until('it was considered', async () => assert.match(await k('events --for cronjob/forbid'), /Normal +JobAlreadyActive .*Not starting job because prior execution is running and concurrency policy is Forbid/), longMs, 500);
     assert.deepEqual(names(await jobsOf('forbid')), names([firsts.get('forbid') as V1Job]));
     assert.deepEqual(await active('forbid'), names([firsts.get('forbid') as V1Job]));
     // With the way free, the time that was missed is made up for.
@@ -133,7 +133,7 @@ describe('[sig-apps] CronJob', function () {
       assert.isEmpty(more);
       assert.equal(scheduledAt(job as V1Job) - scheduledAt(first), minute);
       assert.deepEqual(await active('replace'), names([job as V1Job]));
-    });
+    }, longMs);
     await until('the pods of the first are gone', async () => assert.equal(await k(`get pods -l batch.kubernetes.io/job-name=${first.metadata?.name} -o name`), ''));
     await until('the second runs', async () => assert.equal(await k('get pods -l of=replace -o', 'jsonpath={.items[*].status.phase}'), 'Running'));
   });

@@ -5,7 +5,7 @@ import { until } from './fixtures/cluster.ts';
 import { busyboxImage } from './fixtures/images.ts';
 import { useSpace } from './fixtures/space.ts';
 import type { Space } from './fixtures/space.ts';
-import { checkScale, checkStatus, nowhere, replace, workload } from './fixtures/workloads.ts';
+import { checkScale, checkStatus, nowhere, replace, rest, workload } from './fixtures/workloads.ts';
 
 const otherImage = 'test.local/busybox:2';
 const revisionOf = ({ metadata }: V1ReplicaSet | V1Deployment): number => Number(metadata?.annotations?.['deployment.kubernetes.io/revision'] ?? 0);
@@ -104,7 +104,7 @@ describe('[sig-apps] Deployment', function () {
     await rolledOut('lifecycle');
     await seen(/^MODIFIED patched 1$/m);
     const patched = await get('lifecycle');
-    assert.deepInclude(patched.spec?.template.spec?.containers[0], { image: otherImage, command: ['sleep', '3600'] }, 'a strategic patch keeps what it does not name');
+    assert.deepInclude(patched.spec?.template.spec?.containers[0], { image: otherImage, command: rest }, 'a strategic patch keeps what it does not name');
     assert.deepInclude(patched.status, { replicas: 1, readyReplicas: 1, updatedReplicas: 1, availableReplicas: 1 });
     assert.equal((await k(`get deployments -A -l ${marked} -o name`)).trim(), 'deployment.apps/lifecycle');
 

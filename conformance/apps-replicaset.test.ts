@@ -64,7 +64,7 @@ describe('[sig-apps] ReplicaSet and ReplicationController', function () {
     await ready('replicaset/changed', 3);
     const patched = await k.json<V1ReplicaSet>('get replicaset -l step=patched,app=changed');
     assert.nestedPropertyVal(patched, 'items[0].status.availableReplicas', 3);
-    assert.nestedPropertyVal(patched, 'items[0].spec.template.spec.containers[0].command[0]', 'sleep');
+    assert.nestedPropertyVal(patched, 'items[0].spec.template.spec.containers[0].command[0]', 'sh');
     // What runs stays as it is: only a new pod has the new template.
     assert.sameMembers((await podsOf('changed')).map(({ spec }) => `${spec?.containers[0]?.image} ${spec?.terminationGracePeriodSeconds}`), [`${busyboxImage} 1`, `${busyboxImage} 1`, `${otherImage} 0`]);
     const selector = await k.attempt('patch replicaset changed --type=merge -p', ['{"spec":{"selector":{"matchLabels":{"more":"x"}}}}']);
