@@ -26,6 +26,7 @@ export class Devices {
   /** What claims were given here and the API server does not show yet, by UID. */
   readonly #promised = new Map<string, { allocation: Allocation; written: boolean }>();
   readonly #needed = Promise.withResolvers<void>();
+  readonly #known = Promise.withResolvers<void>();
   #tools: Tools | undefined;
   #inUse: ReadonlySet<string> | undefined;
   /** Told of every change, and when all is there. */
@@ -56,6 +57,12 @@ export class Devices {
   get tools(): Tools | undefined {
     return this.#tools;
   }
+  /** `need`, and waits until they are there. */
+  async waitForTools(signal: AbortSignal): Promise<void> {
+    this.need();
+    await Promise.race([this.#known.promise, aborted(signal)]);
+    signal.throwIfAborted();
+  }
   async run(signal: AbortSignal): Promise<void> {
     await Promise.race([this.#needed.promise, aborted(signal)]);
     if (signal.aborted) return;
@@ -66,6 +73,7 @@ export class Devices {
     const [tools] = await Promise.all([import('./device-allocation.ts'), ...informers.map((informer) => informer.waitForSync(signal))]);
     if (signal.aborted) return;
     this.#tools = tools;
+    this.#known.resolve();
     this.onChange();
   }
 

@@ -45,6 +45,16 @@ describe('explainPod()', () => {
     fake.put('pods', makePod('web', { spec: { schedulingGates: [{ name: 'example.com/wait' }] } }));
     expect((await explainPod(fake.client, 'default', 'web', [defaultProfile], signal)).verdict).to.equal('not tried: scheduling gates example.com/wait are closed');
   });
+  it('names the claim that is not there, and asks for devices once it is', async () => {
+    const fake = createFakeServer();
+    fake.put('nodes', makeNode('a'));
+    fake.put('deviceclasses', { metadata: { name: 'gpu', uid: 'gpu' }, spec: {} });
+    fake.put('pods', makePod('web', { spec: { resourceClaims: [{ name: 'r', resourceClaimName: 'c' }] } }));
+    expect((await explainPod(fake.client, 'default', 'web', [defaultProfile], signal)).verdict).to.equal('not tried: resourceclaim "c" not found');
+    fake.put('resourceclaims', { metadata: { name: 'c', namespace: 'default', uid: 'c' }, spec: { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'gpu' } }] } } });
+    const { nodes } = await explainPod(fake.client, 'default', 'web', [defaultProfile], signal);
+    expect(nodes.map(({ rejectedBy }) => rejectedBy)).to.deep.equal([[{ plugin: 'DynamicResources', reasons: ['cannot allocate all claims'] }]]);
+  });
   it('refuses pods that are not there or belong to another scheduler', async () => {
     const fake = createFakeServer();
     fake.put('pods', makePod('web', { spec: { schedulerName: 'mine' } }));

@@ -10,6 +10,7 @@ import { readConfigurationFile } from './config.ts';
 import { Cycle, type Outcome } from './cycle.ts';
 import { Nominator } from './nominator.ts';
 import { isRejection, type Context } from './plugin.ts';
+import { claimsMissing } from './plugins/dynamic-resources.ts';
 import { createPodInfo, type PodInfo } from './pod-info.ts';
 import { createProfile, defaultProfile, type Profile, type ProfileConfig } from './profile.ts';
 import { isGated } from './queue.ts';
@@ -77,12 +78,14 @@ export function explain(pod: PodInfo, bound: string | undefined, profile: Profil
     }
   }
   nodes.sort((a, b) => a.rejectedBy.length - b.rejectedBy.length || b.total - a.total || (a.node < b.node ? -1 : 1));
-  return { verdict: verdictOf(pod, bound, profile, nodes, cycle), nodes: nodes.map(({ info: _, ...verdict }) => verdict) };
+  return { verdict: verdictOf(pod, bound, profile, nodes, context, cycle), nodes: nodes.map(({ info: _, ...verdict }) => verdict) };
 }
 
-function verdictOf(pod: PodInfo, bound: string | undefined, profile: Profile, nodes: readonly NodeVerdict[], cycle: Pick<Cycle, 'schedule'>): string {
+function verdictOf(pod: PodInfo, bound: string | undefined, profile: Profile, nodes: readonly NodeVerdict[], context: Context, cycle: Pick<Cycle, 'schedule'>): string {
   if (bound) return `runs on ${bound} already; below, what would be said if it were scheduled now`;
   if (profile.gates && isGated(pod)) return `not tried: scheduling gates ${pod.pod.spec?.schedulingGates?.map(({ name }) => name).join(', ')} are closed`;
+  const missing = profile.claims && pod.pod.spec?.resourceClaims?.length ? claimsMissing(pod.pod, context.devices) : undefined;
+  if (missing !== undefined) return `not tried: ${missing}`;
   const outcome: Outcome = cycle.schedule(pod);
   if (outcome.kind === 'placed') {
     const best = nodes.filter(({ rejectedBy, total }) => rejectedBy.length === 0 && total === nodes[0]?.total).map(({ node }) => node);
@@ -121,6 +124,7 @@ export async function explainPod(client: Client, namespace: string, name: string
   try {
     await cluster.waitForSync(group.signal);
     snapshot.deletePod(pod.metadata.uid ?? '');
+    if (pod.spec?.resourceClaims?.length) await cluster.context.devices.waitForTools(group.signal);
     const cycle = new Cycle({ plugins: profile.plugins, preemption: profile.preemption, context: cluster.context, nominator, percentageOfNodesToScore: 100, disruptionBudgets: () => cluster.budgets() });
     const condition = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled');
     const shown = condition ? `PodScheduled=${condition.status}${condition.reason ? ` (${condition.reason})` : ''}${condition.message ? `: ${condition.message}` : ''}` : 'no scheduler has looked at it yet';
