@@ -13,7 +13,6 @@ import { defaultTolerationSeconds } from './default-toleration-seconds.ts';
 import { createLimitRanger } from './limit-ranger.ts';
 import { createNamespaceLifecycle } from './namespace-lifecycle.ts';
 import { createNodeRestriction } from './node-restriction.ts';
-import { createParamAccessCheck } from './policies/param-access.ts';
 import { createPolicyPlugins } from './policies/plugins.ts';
 import { createPodSecurity } from './pod-security/pod-security.ts';
 import { createPodTopologyLabels } from './pod-topology-labels.ts';
@@ -50,7 +49,7 @@ export function admissionPlugins({ backend, signal }: Pick<ServerDeps, 'backend'
     webhooks.mutating,
     createEscalationCheck(authorizer, authorizer.rbac),
     createClaimStatusCheck(authorizer),
-    createParamAccessCheck(backend, authorizer),
+    policies.parameters,
     policies.validating,
     webhooks.validating,
     createResourceQuotaAdmission(backend),
