@@ -144,7 +144,14 @@ export const nodeStrategy: Strategy = {
   },
   validate,
   validateUpdate,
-  status: { ...basic.status, validateUpdate: (object, old) => [...validate(object), ...validateUpdate(object, old)] },
+  status: {
+    prepareForUpdate(object, old, context) {
+      basic.status?.prepareForUpdate?.(object, old, context);
+      // Of a feature that is gone: it can stay, but nobody gets it any more.
+      if (at(old, 'status', 'config') === undefined) delete need(object, 'status')['config'];
+    },
+    validateUpdate: (object, old) => [...validate(object), ...validateUpdate(object, old)],
+  },
   fieldLabels: { 'spec.unschedulable': (object) => String(at(object, 'spec', 'unschedulable') === true) },
   fieldLabelError: (label) => `field label not supported: ${label}`,
 };

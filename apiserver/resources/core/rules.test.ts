@@ -100,6 +100,13 @@ describe('what may not change', () => {
     expect(write(undefined, applies)).to.deep.equal(['spec.volumeAttributesClassName: Forbidden: update to nil is forbidden when status.currentVolumeAttributesClassName is not nil']);
     expect(write('', applies)).to.deep.equal(['spec.volumeAttributesClassName: Forbidden: update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil']);
   });
+  it('in a node: how its kubelet is configured, which is gone', () => {
+    const config = { configMap: { namespace: 'n', name: 'c', kubeletConfigKey: 'k' } };
+    const node = create('nodes', { metadata: { name: 'n1' }, spec: { configSource: config }, status: { config: { active: config } } }).object;
+    expect([node['spec'], node['status']]).to.satisfy(([spec, status]: Json[]) => spec && status && !('configSource' in spec) && !('config' in status));
+    expect(update('nodes', node, (object) => Object.assign(object['spec'] as Json, { configSource: config })).object['spec']).to.not.have.property('configSource');
+    expect(update('nodes', node, (object) => Object.assign(object['status'] as Json, { config: { active: config } }), 'status').object['status']).to.not.have.property('config');
+  });
   it('in the phase of a namespace: it follows its deletion', () => {
     const namespace = create('namespaces', { metadata: { name: 'x' } }).object;
     const write = (phase: string, deletionTimestamp?: string): string[] =>
