@@ -10,6 +10,12 @@ type Change = (fake: FakeServer) => void;
 interface Case { title: string; before: Change; pod: Pod; idle: Change[]; helps: Change }
 
 const put = (name: string, options: Parameters<typeof makePod>[1]): Change => (fake) => fake.put('pods', { ...makePod(name, options), metadata: { ...makePod(name, options).metadata, uid: `uid-${name}` } });
+/** The pod x of 2 CPUs asks for another size, and has one as its status says. */
+const resized = (asked: string, has: string): Change => (fake) => {
+  const { metadata, ...rest } = makePod('x', { node: 'a', cpu: asked });
+  const resources = { requests: { cpu: has } };
+  fake.put('pods', { ...rest, metadata: { ...metadata, uid: 'uid-x', generation: 2 }, status: { phase: 'Running', containerStatuses: [{ name: 'c', resources, allocatedResources: { cpu: has } }] } });
+};
 const gone = (name: string, namespace = 'default'): Change => (fake) => fake.remove('pods', namespace, name);
 const node = (name: string, options: Parameters<typeof makeNode>[1] = {}): Change => (fake) => fake.put('nodes', makeNode(name, options));
 /** A node that takes no pods, in no domain. */
@@ -39,6 +45,8 @@ const cases: Case[] = [
     idle: [put('y', { node: 'b', labels: db }), put('z', { node: 'b', labels: web, namespace: 'other' }), gone('y')], helps: gone('x') },
   { title: 'resources: a pod on a node that has what is asked for goes', before: all(node('a', { cpu: '1' }), node('b', { cpu: '2' }), put('x', { node: 'a', cpu: '1' }), put('y', { node: 'b', cpu: '2' })), pod: makePod('p', { cpu: '2' }), idle: [gone('x'), node('a', { cpu: '1', labels: web })],
     helps: gone('y') },
+  { title: 'resources: a running pod has become smaller', before: all(node('a', { cpu: '2' }), put('x', { node: 'a', cpu: '2' })), pod: makePod('p', { cpu: '1' }),
+    idle: [resized('1', '2')], helps: resized('1', '1') },
   { title: 'features: a node declares what the pod needs', before: node('a'), pod: makePod('p', { spec: restartAll }), idle: [node('a', { labels: web }), node('a', { labels: web, cpu: '100' })],
     helps: (fake) => fake.put('nodes', { ...makeNode('a'), status: { ...makeNode('a').status, declaredFeatures: ['RestartAllContainersOnContainerExits'] } }) },
 ];

@@ -10,7 +10,7 @@ import { controllerOf, type Container, type Pod, type PodDisruptionBudget } from
 import { Devices } from './devices.ts';
 import { classOfVolume } from '#machinery/api/volumes.ts';
 import type { Nominator } from './nominator.ts';
-import { createPodInfo, sameForScheduling, sameLabels, type PodInfo } from './pod-info.ts';
+import { createPodInfo, sameLabels, type PodInfo, type Requests } from './pod-info.ts';
 import type { Context } from './plugin.ts';
 import type { SchedulingQueue } from './queue.ts';
 import { compileLabels, compileLabelSelector, type Labels, type Selector } from './selectors.ts';
@@ -156,8 +156,8 @@ function podSeen(pod: Pod, old: Pod | undefined, isOurs: (schedulerName: string)
     queue.delete(uid);
     nominator.delete(uid);
     if (!known) queue.event('PodAdd', { node: pod.spec.nodeName, now });
-    else if (before && !sameForScheduling(before, pod) && (!sameLabels(before.metadata.labels, pod.metadata.labels) || before.metadata.generation !== pod.metadata.generation)) {
-      queue.event('PodUpdate', { node: pod.spec.nodeName, now, ...(counted ? { before: counted } : {}) });
+    else if (before && counted && (!sameLabels(before.metadata.labels, pod.metadata.labels) || isLess(now.requests, counted.requests))) {
+      queue.event('PodUpdate', { node: pod.spec.nodeName, now, before: counted });
     }
     return;
   }
@@ -171,6 +171,12 @@ function podSeen(pod: Pod, old: Pod | undefined, isOurs: (schedulerName: string)
   const nominated = pod.status?.nominatedNodeName;
   if (info && nominated) nominator.set(info, nominated);
   else if (!nominated && before?.status?.nominatedNodeName) nominator.delete(uid);
+}
+
+/** Some of it is given back: by a smaller spec, or later by a status that shows that the resize is done. */
+function isLess(now: Requests, before: Requests): boolean {
+  return now.cpu < before.cpu || now.memory < before.memory || now.ephemeral < before.ephemeral
+    || [...before.scalars ?? []].some(([name, amount]) => (now.scalars?.get(name) ?? 0) < amount);
 }
 
 function podDeleted(pod: Pod, snapshot: Snapshot, queue: SchedulingQueue, nominator: Nominator): void {
