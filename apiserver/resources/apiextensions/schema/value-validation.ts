@@ -19,7 +19,7 @@ export interface ValueOptions {
 
 export function validateValue(value: unknown, schema: JsonSchema, { path = '', old, asDefault = false }: ValueOptions = {}): FieldError[] {
   const { problems } = check(value, schema, '', { asDefault }, old === undefined ? undefined : { value, old, schema });
-  return problems.map(({ at, make }) => make(at === undefined ? path || '<nil>' : joinPath(path, at)));
+  return [...problems.values()].map(({ at, make }) => make(at === undefined ? path || '<nil>' : joinPath(path, at)));
 }
 function joinPath(path: string, at: string): string {
   const name = at.startsWith('.') ? at.slice(1) : at;
@@ -28,20 +28,22 @@ function joinPath(path: string, at: string): string {
 
 /** `at`: where, as upstream spells it; undefined for what is told of the whole. `text` tells repeated ones apart. */
 interface Problem { at: string | undefined; text: string; make: (field: string) => FieldError }
-/** `matches` counts what was right, for choosing the alternative that was probably meant. */
-interface Outcome { problems: Problem[]; matches: number }
+/** Problems by their text: each is told once. `matches` counts what was right, for choosing the alternative that was probably meant. */
+interface Outcome { readonly problems: Map<string, Problem>; matches: number }
+/** What users write may be wrong in a million places; upstream tells them all. */
+const mostProblems = 1000;
 interface Settings { asDefault: boolean }
 /** A value and what it was before, while both can be followed. */
 export interface Correlation { value: unknown; old: unknown; schema: JsonSchema }
 
-const nothing: Outcome = { problems: [], matches: 0 };
+const outcome = (matches: number): Outcome => ({ problems: new Map(), matches });
 
 function merge(into: Outcome, { problems, matches }: Outcome): void {
-  for (const problem of problems) add(into, problem);
+  for (const problem of problems.values()) add(into, problem);
   into.matches += matches;
 }
 function add({ problems }: Outcome, problem: Problem): void {
-  if (!problems.some(({ text }) => text === problem.text)) problems.push(problem);
+  if (problems.size < mostProblems && !problems.has(problem.text)) problems.set(problem.text, problem);
 }
 const about = (at: string, text: string, make: (field: string) => FieldError): Problem => ({ at, text, make });
 const wrong = (at: string, value: unknown, text: string): Problem => about(at, text, (field) => invalidField(field, value, text));
@@ -50,24 +52,24 @@ function wrongType(at: string, expected: string, value: string): Problem {
   const text = `${at} in body must be of type ${expected}: ${JSON.stringify(value)}`;
   return about(at, text, (field) => ({ type: 'TypeInvalid', field, value, detail: text }));
 }
-const only = (problem: Problem | undefined): Outcome => (problem ? { problems: [problem], matches: 0 } : nothing);
+const only = (problem: Problem | undefined): Outcome => ({ problems: new Map(problem ? [[problem.text, problem]] : []), matches: 0 });
 
 function check(value: unknown, schema: JsonSchema, at: string, settings: Settings, correlation?: Correlation): Outcome {
   const result = checkAll(value, schema, at, settings, correlation);
-  return result.problems.length > 0 && correlation && isUnchanged(correlation) ? { problems: [], matches: result.matches } : result;
+  return result.problems.size > 0 && correlation && isUnchanged(correlation) ? outcome(result.matches) : result;
 }
 
 function checkAll(value: unknown, schema: JsonSchema, at: string, settings: Settings, correlation: Correlation | undefined): Outcome {
-  const result: Outcome = { problems: [], matches: 0 };
+  const result = outcome(0);
   const types = typesOf(schema, settings);
   const format = formatOf(schema, settings);
   if (value === null || value === undefined) {
-    merge(result, types.length > 0 && !types.includes('null') && schema.nullable !== true ? only(wrongType(at, types.join(','), 'null')) : { problems: [], matches: 1 });
+    merge(result, types.length > 0 && !types.includes('null') && schema.nullable !== true ? only(wrongType(at, types.join(','), 'null')) : outcome(1));
     merge(result, only(checkEnum(value, schema, at)));
     return result;
   }
-  const apply = (outcome: Outcome): void => {
-    merge(result, outcome);
+  const apply = (one: Outcome): void => {
+    merge(result, one);
     result.matches += 1;
   };
   if (types.length > 0 || format !== '') apply(checkType(value, types, format, at));
@@ -75,7 +77,7 @@ function checkAll(value: unknown, schema: JsonSchema, at: string, settings: Sett
   if (typeof value === 'string') {
     apply(only(checkString(value, schema, at)));
     const fits = format === '' ? undefined : isOfFormat(format, value);
-    if (fits !== undefined) apply(fits ? nothing : only(stringFormatProblem(at, format, value)));
+    if (fits !== undefined) apply(fits ? only(undefined) : only(stringFormatProblem(at, format, value)));
   }
   if (typeof value === 'number') apply(checkNumber(value, schema, types, format, at));
   if (Array.isArray(value)) apply(checkList(value, schema, at, settings, correlation));
@@ -113,8 +115,8 @@ function checkType(value: unknown, types: readonly string[], format: string, at:
   const fits = types.includes(type) || (type === 'integer' && types.includes('number')) || (type === 'number' && types.includes('integer') && isNearlyInteger(value as number));
   const textual = type === 'string' || type === 'array';
   if (!textual && format !== '' && !fits && own !== format) return only(wrongType(at, format, own));
-  if (textual && format !== '' && !types.includes('number') && !types.includes('integer')) return { problems: [], matches: 1 };
-  return fits ? { problems: [], matches: 1 } : only(wrongType(at, types.join(','), type));
+  if (textual && format !== '' && !types.includes('number') && !types.includes('integer')) return outcome(1);
+  return fits ? outcome(1) : only(wrongType(at, types.join(','), type));
 }
 
 /** Whether Go reads a number of JSON as an integer. */
@@ -130,20 +132,20 @@ function isNearlyInteger(number: number): boolean {
 }
 
 function checkAlternatives(value: unknown, schema: JsonSchema, at: string, settings: Settings): Outcome {
-  const result: Outcome = { problems: [], matches: 0 };
+  const result = outcome(0);
   const where = JSON.stringify(at);
   const trial = (one: JsonSchema): Outcome => check(value, one, at, settings);
   if (schema.anyOf) {
     let best: Outcome | undefined;
     let succeeded = false;
     for (const one of schema.anyOf) {
-      const outcome = trial(one);
-      if (outcome.problems.length === 0) {
-        best = outcome;
+      const tried = trial(one);
+      if (tried.problems.size === 0) {
+        best = tried;
         succeeded = true;
         break;
       }
-      if (!best || outcome.matches > best.matches) best = outcome;
+      if (!best || tried.matches > best.matches) best = tried;
     }
     if (!succeeded) add(result, wholly(`${where} must validate at least one schema (anyOf)`));
     if (best) merge(result, best);
@@ -153,13 +155,13 @@ function checkAlternatives(value: unknown, schema: JsonSchema, at: string, setti
     let first: Outcome | undefined;
     let succeeded = 0;
     for (const one of schema.oneOf) {
-      const outcome = trial(one);
-      if (outcome.problems.length === 0) {
+      const tried = trial(one);
+      if (tried.problems.size === 0) {
         succeeded += 1;
         best = undefined;
-        first ??= outcome;
-      } else if (succeeded === 0 && (!best || outcome.matches > best.matches)) {
-        best = outcome;
+        first ??= tried;
+      } else if (succeeded === 0 && (!best || tried.matches > best.matches)) {
+        best = tried;
       }
     }
     if (succeeded === 1 && first) merge(result, first);
@@ -170,11 +172,11 @@ function checkAlternatives(value: unknown, schema: JsonSchema, at: string, setti
   }
   if (schema.allOf) {
     const outcomes = schema.allOf.map(trial);
-    for (const outcome of outcomes) merge(result, outcome);
-    const valid = outcomes.filter(({ problems }) => problems.length === 0).length;
+    for (const one of outcomes) merge(result, one);
+    const valid = outcomes.filter(({ problems }) => problems.size === 0).length;
     if (valid < outcomes.length) add(result, wholly(`${where} must validate all the schemas (allOf)${valid === 0 ? '. None validated' : ''}`));
   }
-  if (schema.not && trial(schema.not).problems.length === 0) add(result, wholly(`${where} must not validate the schema (not)`));
+  if (schema.not && trial(schema.not).problems.size === 0) add(result, wholly(`${where} must not validate the schema (not)`));
   result.matches += 1;
   return result;
 }
@@ -190,7 +192,7 @@ function checkString(value: string, { maxLength, minLength, pattern }: JsonSchem
 }
 
 function checkNumber(value: number, schema: JsonSchema, types: readonly string[], format: string, at: string): Outcome {
-  const result: Outcome = { problems: [], matches: 1 };
+  const result = outcome(1);
   const type = types.length === 1 && (types[0] === 'integer' || types[0] === 'number') ? types[0] : '';
   const numeric = isKnownFormat(format, type) && type !== '' ? format : '';
   const range = (number: number, prefix: string): Problem | undefined => (fitsRange(number, type, numeric) ? undefined
@@ -260,7 +262,7 @@ function isSame(allowed: unknown, value: unknown): boolean {
 }
 
 function checkList(list: readonly unknown[], schema: JsonSchema, at: string, settings: Settings, correlation: Correlation | undefined): Outcome {
-  const result: Outcome = { problems: [], matches: 0 };
+  const result = outcome(0);
   const item = itemSchema(schema);
   if (item) list.forEach((value, index) => merge(result, check(value, item, `${at}[${index}]`, settings, correlation && itemCorrelation(correlation, index))));
   const { minItems, maxItems } = schema;
@@ -274,7 +276,7 @@ function checkList(list: readonly unknown[], schema: JsonSchema, at: string, set
 }
 
 function checkObject(object: Obj, schema: JsonSchema, at: string, settings: Settings, correlation: Correlation | undefined): Outcome {
-  const result: Outcome = { problems: [], matches: 0 };
+  const result = outcome(0);
   const names = Object.keys(object);
   const { minProperties, maxProperties, properties } = schema;
   if (minProperties !== undefined && names.length < minProperties) add(result, wrong(at, names.length, `${at} in body should have at least ${minProperties} properties`));
@@ -317,8 +319,17 @@ export function itemCorrelation({ value, old, schema }: Correlation, index: numb
 export function itemOfSameKeys(wanted: unknown, old: unknown, schema: JsonSchema): Obj | undefined {
   const keys = schema['x-kubernetes-list-map-keys'];
   if (!keys || schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(old) || !isObject(wanted)) return undefined;
-  return old.filter(isObject).find((one) => keys.every((key) => deepEqual(one[key] ?? null, wanted[key] ?? null)));
+  const identity = (one: Obj): string => JSON.stringify(keys.map((key) => [key, goOrder(one[key] ?? null)]));
+  let items = itemsByKeys.get(old);
+  if (items?.schema !== schema) {
+    items = { schema, byKeys: new Map(old.filter(isObject).toReversed().map((one) => [identity(one), one])) };
+    itemsByKeys.set(old, items);
+  }
+  return items.byKeys.get(identity(wanted));
 }
+/** Of old lists, which do not change; made once, since each new item asks. */
+const itemsByKeys = new WeakMap<readonly unknown[], { schema: JsonSchema; byKeys: ReadonlyMap<string, Obj> }>();
+
 export function isUnchanged(correlation: Correlation): boolean {
   const { value, old } = correlation;
   if (Array.isArray(value) && Array.isArray(old) && correlation.schema['x-kubernetes-list-type'] === 'map') {
