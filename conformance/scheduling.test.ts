@@ -145,6 +145,24 @@ describe('[sig-scheduling]', function () {
     });
   });
 
+  it('a pod whose device has no driver on its node waits there, and does not start without', async () => {
+    const k = await namespace('driverless');
+    const api = 'resource.k8s.io/v1';
+    await k.apply(list(
+      JSON.stringify({ apiVersion: api, kind: 'DeviceClass', metadata: { name: 'sail' }, spec: {} }),
+      JSON.stringify({ apiVersion: api, kind: 'ResourceSlice', metadata: { name: 'sails' }, spec: { driver: 'sail.proa.example.com', nodeName: second, pool: { name: 'sails', generation: 1, resourceSliceCount: 1 }, devices: [{ name: 'jib' }] } }),
+      JSON.stringify({ apiVersion: api, kind: 'ResourceClaim', metadata: { name: 'jib' }, spec: { devices: { requests: [{ name: 'one', exactly: { deviceClassName: 'sail' } }] } } }),
+      JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'sailor' }, spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: busyboxImage, command: ['sleep', '3600'] }], resourceClaims: [{ name: 'jib', resourceClaimName: 'jib' }] } }),
+    ));
+    await until('the event', async () => assert.include(await k('get events --field-selector reason=FailedPrepareDynamicResources -o', 'jsonpath={.items[*].message}'), 'no DRA driver is registered'));
+    const { spec, status } = await read(k, 'sailor');
+    assert.deepEqual([spec?.nodeName, status?.phase, status?.containerStatuses?.[0]?.state?.waiting?.reason], [second, 'Pending', 'ContainerCreating']);
+    await k('delete pod sailor --now');
+    await until('the device to be free', async () => assert.equal(await k('get resourceclaim jib -o', 'jsonpath={.status.allocation}'), ''));
+    await k('delete resourceclaim jib');
+    await kubectl('delete resourceslice/sails deviceclass/sail');
+  });
+
   describe('SchedulerPreemption [Serial]', () => {
     before(async () => {
       await kubectl.apply(list(...Object.entries({ low: 1, medium: 100, high: 1000 }).map(([name, value]) =>

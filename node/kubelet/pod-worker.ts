@@ -2,6 +2,7 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Container, Pod, PodStatus } from '#machinery/api/object.ts';
+import { claimsOfPod } from '#machinery/api/resource-claims.ts';
 import { isConflict, isNotFound } from '#machinery/api/status.ts';
 import { pods } from '#machinery/client/resources.ts';
 import { podEvent, type KubeletContext } from './context.ts';
@@ -126,6 +127,12 @@ export function createPodWorker(context: KubeletContext, first: Pod, rejected: {
     if (problem !== '' && !isHostNetwork(pod)) {
       podEvent(context, pod, 'Warning', 'NetworkNotReady', `network is not ready: ${problem}`);
       return Date.now() + 500;
+    }
+    if (!runtime.pretends && claimsOfPod(pod).some(({ claimName }) => claimName !== '')) {
+      // Drivers prepare devices; there is no way for one to register here, and a container without its devices must not start.
+      podEvent(context, pod, 'Warning', 'FailedPrepareDynamicResources', 'Failed to prepare dynamic resources: prepare dynamic resources: no DRA driver is registered');
+      errorRow += 1;
+      return Date.now() + 500 * 2 ** Math.min(errorRow, 6);
     }
     if (!runtime.pretends && !(await setUpVolumes())) return Date.now() + 500 * 2 ** Math.min(errorRow, 6);
     if (volumes.canChange(pod) && !runtime.pretends) nextMs = Math.min(nextMs, volumesAtMs + refreshVolumesMs * (1 + Math.random() / 2));
