@@ -48,7 +48,7 @@ export interface ControllersConfig {
   /** How often all quotas are counted again; 0 never. */
   resourceQuotaSyncPeriodMs: number;
   mirroringMaxEndpointsPerSubset: number;
-  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; horizontalPodAutoscaler: number; namespace: number; serviceAccount: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number; resourceQuota: number };
+  concurrent: { daemonSet: number; statefulSet: number; deployment: number; replicaset: number; replicationController: number; endpoint: number; service: number; mirroring: number; horizontalPodAutoscaler: number; namespace: number; serviceAccount: number; serviceAccountToken: number; ephemeralVolume: number; deviceTaintEviction: number; garbageCollector: number; job: number; cronJob: number; ttlAfterFinished: number; resourceQuota: number };
 }
 
 /** Upstream's defaults. `client` must be given. */
@@ -80,7 +80,7 @@ export const defaultConfig: Omit<ControllersConfig, 'client'> = {
   maxEndpointsPerSlice: 100,
   resourceQuotaSyncPeriodMs: 300_000,
   mirroringMaxEndpointsPerSubset: 1000,
-  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, horizontalPodAutoscaler: 5, namespace: 10, serviceAccount: 5, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5, resourceQuota: 5 },
+  concurrent: { daemonSet: 2, statefulSet: 5, deployment: 5, replicaset: 5, replicationController: 5, endpoint: 5, service: 5, mirroring: 5, horizontalPodAutoscaler: 5, namespace: 10, serviceAccount: 5, serviceAccountToken: 5, ephemeralVolume: 5, deviceTaintEviction: 8, garbageCollector: 20, job: 5, cronJob: 5, ttlAfterFinished: 5, resourceQuota: 5 },
 };
 
 const duration = (normal: string, help: string): Flag & { kind: 'string'; default: string } => ({ kind: 'string', placeholder: 'DURATION', default: normal, help });
@@ -149,7 +149,9 @@ export const flags = {
   'concurrent-endpoint-syncs': workers('Endpoints', 5),
   'concurrent-service-endpoint-syncs': workers('Services (EndpointSlices)', 5),
   'concurrent-namespace-syncs': workers('Namespaces that are going away', 10),
-  'concurrent-serviceaccount-syncs': workers('ServiceAccounts', 5),
+  'concurrent-serviceaccount-token-syncs': workers('Secrets of service account tokens', 5),
+  'concurrent-ephemeralvolume-syncs': workers('Pods with ephemeral volumes', 5),
+  'concurrent-device-taint-eviction-syncs': workers('Pods with devices', 8),
   'concurrent-job-syncs': workers('Jobs', 5),
   'concurrent-cron-job-syncs': workers('CronJobs', 5),
   'concurrent-ttl-after-finished-syncs': workers('Finished Jobs to delete', 5),
@@ -230,7 +232,8 @@ export async function configOf(values: FlagValues<typeof flags>): Promise<Contro
       replicationController: values['concurrent-rc-syncs'], endpoint: values['concurrent-endpoint-syncs'],
       service: values['concurrent-service-endpoint-syncs'], mirroring: values['mirroring-concurrent-service-endpoint-syncs'],
       horizontalPodAutoscaler: values['concurrent-horizontal-pod-autoscaler-syncs'], namespace: values['concurrent-namespace-syncs'],
-      serviceAccount: values['concurrent-serviceaccount-syncs'], garbageCollector: values['concurrent-gc-syncs'],
+      serviceAccount: defaultConfig.concurrent.serviceAccount, serviceAccountToken: values['concurrent-serviceaccount-token-syncs'],
+      ephemeralVolume: values['concurrent-ephemeralvolume-syncs'], deviceTaintEviction: values['concurrent-device-taint-eviction-syncs'], garbageCollector: values['concurrent-gc-syncs'],
       job: values['concurrent-job-syncs'], cronJob: values['concurrent-cron-job-syncs'], ttlAfterFinished: values['concurrent-ttl-after-finished-syncs'],
       resourceQuota: values['concurrent-resource-quota-syncs'],
     },

@@ -20,7 +20,7 @@ const resourceClaims: Resource<ResourceClaim> = { group: 'resource.k8s.io', vers
 const resourceSlices: Resource<ResourceSlice> = { group: 'resource.k8s.io', version: 'v1', resource: 'resourceslices', kind: 'ResourceSlice', namespaced: false };
 const name = 'device-taint-eviction-controller';
 
-export function createDeviceTaintEvictionController({ informers, clientFor, recorderFor, now }: ControllerContext): Controller {
+export function createDeviceTaintEvictionController({ informers, clientFor, recorderFor, config, now }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'device_taint_eviction' });
   const allPods = informers.for(pods);
   const claims = createInformer(informers.client, resourceClaims);
@@ -91,7 +91,7 @@ export function createDeviceTaintEvictionController({ informers, clientFor, reco
       group.start('slices', (signal) => slices.run(signal));
       group.start(name, async (signal) => {
         await Promise.all([claims.waitForSync(signal), slices.waitForSync(signal)]);
-        await runController({ name, queue, workers: 8, reconcile, maxRetries: Infinity }, signal);
+        await runController({ name, queue, workers: config.concurrent.deviceTaintEviction, reconcile, maxRetries: Infinity }, signal);
       });
       await group.wait();
     },

@@ -26,7 +26,7 @@ export function claimFor(pod: Pod, volume: PodVolume): PersistentVolumeClaim {
   };
 }
 
-export function createEphemeralVolumeController({ informers, clientFor, recorderFor, metrics }: ControllerContext): Controller {
+export function createEphemeralVolumeController({ informers, clientFor, recorderFor, config, metrics }: ControllerContext): Controller {
   const queue = createWorkQueue({ name: 'ephemeral_volume' });
   const account = 'ephemeral-volume-controller';
   const client = clientFor(account);
@@ -79,5 +79,5 @@ export function createEphemeralVolumeController({ informers, clientFor, recorder
     }
   }
 
-  return { run: (signal) => runController({ name: 'ephemeral-volume-controller', queue, workers: 5, reconcile }, signal) };
+  return { run: (signal) => runController({ name: 'ephemeral-volume-controller', queue, workers: config.concurrent.ephemeralVolume, reconcile }, signal) };
 }

@@ -73,7 +73,7 @@ export function createServiceAccountTokenController({ informers, config }: Contr
       group.start('informer of service account tokens', (signal) => tokens.run(signal));
       group.start('serviceaccount-token-controller', async (signal) => {
         await tokens.waitForSync(signal);
-        await runController({ name: 'serviceaccount-token-controller', queue, workers: 5, reconcile }, signal);
+        await runController({ name: 'serviceaccount-token-controller', queue, workers: config.concurrent.serviceAccountToken, reconcile }, signal);
       });
       await group.wait();
     },

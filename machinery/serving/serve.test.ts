@@ -2,6 +2,7 @@
 import { request } from 'node:https';
 import { expect } from 'chai';
 import type { Client } from '../client/types.ts';
+import { createCa, issueCertificate } from '../pki/pki.ts';
 import type { ServingConfig } from './flags.ts';
 import { serve } from './serve.ts';
 
@@ -20,18 +21,19 @@ function reviewing(asked: string[]): Client {
 }
 
 interface Answer { code: number; text: string }
-async function withServer(test: (get: (path: string, token?: string, method?: string) => Promise<Answer>, asked: string[]) => Promise<void>, ready: readonly (readonly [string, string | undefined])[] = []): Promise<void> {
+type Get = (path: string, token?: string, method?: string, pair?: { cert: string; key: string }) => Promise<Answer>;
+async function withServer(test: (get: Get, asked: string[]) => Promise<void>, ready: readonly (readonly [string, string | undefined])[] = [], more: Partial<ServingConfig> = {}): Promise<void> {
   const asked: string[] = [];
   const stop = new AbortController();
-  const config: ServingConfig = { address: '127.0.0.1', port: 0, certificate: undefined, openPaths: ['/healthz', '/readyz', '/livez'] };
+  const config: ServingConfig = { address: '127.0.0.1', port: 0, certificate: undefined, openPaths: ['/healthz', '/readyz', '/livez'], ...more };
   let running: Promise<void> | undefined;
   const port = await new Promise<number>((resolve, reject) => {
     running = serve('test', config, reviewing(asked), { ready: () => ready, metrics: async () => 'some_metric 1\n', documents: { '/configz': () => ({ a: 1 }) } }, stop.signal, resolve);
     running.catch(reject);
   });
-  const get = (path: string, token?: string, method = 'GET') => new Promise<Answer>((resolve, reject) => {
+  const get: Get = (path, token, method = 'GET', pair) => new Promise<Answer>((resolve, reject) => {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    request({ host: '127.0.0.1', port, path, method, headers, rejectUnauthorized: false, agent: false }, (response) => {
+    request({ host: '127.0.0.1', port, path, method, headers, rejectUnauthorized: false, agent: false, ...pair }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk)).on('end', () => resolve({ code: response.statusCode ?? 0, text }));
     }).on('error', reject).end();
@@ -60,6 +62,19 @@ describe('serve()', () => {
     expect(await get('/configz', 'reader')).to.deep.equal({ code: 200, text: '{"a":1}\n' });
     expect((await get('/configz', 'other')).code).to.equal(403);
   }));
+  it('knows who shows a certificate of the clients\' CA', async () => {
+    const [ca, foreign] = await Promise.all([createCa('clients'), createCa('others')]);
+    const pair = (of: typeof ca, commonName: string): Promise<{ cert: string; key: string }> => issueCertificate(of, { commonName, organizations: ['team'], usages: ['client'] });
+    const [reader, other, stranger] = await Promise.all([pair(ca, 'reader'), pair(ca, 'other'), pair(foreign, 'reader')]);
+    await withServer(async (get, asked) => {
+      expect((await get('/metrics', undefined, 'GET', reader)).code).to.equal(200);
+      expect(asked, 'no token is looked at').to.deep.equal(['subjectaccessreviews']);
+      expect(await get('/metrics', undefined, 'GET', other)).to.deep.equal({ code: 403, text: 'forbidden: User "other" cannot get path "/metrics"\n' });
+      expect((await get('/metrics', undefined, 'GET', stranger)).code).to.equal(401);
+      expect((await get('/metrics', 'reader', 'GET', stranger)).code, 'by its token').to.equal(200);
+      expect((await get('/healthz')).code).to.equal(200);
+    }, [], { clientCa: ca.cert });
+  });
   const refusals: [title: string, path: string, token: string | undefined, method: string, code: number, text: string][] = [
     ['nobody', '/metrics', undefined, 'GET', 401, 'a bearer token is needed\n'],
     ['an unknown token', '/metrics', 'nonsense', 'GET', 401, 'Unauthorized\n'],
