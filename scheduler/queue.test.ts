@@ -64,12 +64,46 @@ describe('SchedulingQueue', () => {
           queue.delete(next.info.uid);
           queue.set(next.info);
           const again = queue.get(next.info.uid);
-          if (again) again.failures = next.failures;
+          if (again) again.errors = next.errors;
         }
       }
       waits.push(waited);
     }
     expect(waits).to.deep.equal([1000, 2000, 4000, 8000, 10_000, 10_000]);
+  });
+
+  it('counts errors in a row apart from attempts that found no node', () => {
+    const { queue, add, advance, popName } = setUp();
+    const uid = add('a').metadata.uid ?? '';
+    const wait = (): number => (queue.get(uid)?.backoffUntil ?? 0) - 1_000_000;
+    const attempt = (end: (entry: NonNullable<ReturnType<typeof queue.pop>>) => void): number => {
+      const entry = queue.pop();
+      if (!entry) throw new Error('nothing queued');
+      end(entry);
+      return wait();
+    };
+    const rejected = (): number => {
+      const until = attempt((entry) => queue.unschedulable(entry, new Set(['NodeAffinity']), 'nowhere'));
+      queue.event('NodeAdd');
+      return until;
+    };
+    expect([rejected(), rejected(), rejected()]).to.deep.equal([1000, 2000, 4000]);
+    expect(attempt((entry) => queue.failed(entry, 'refused'))).to.equal(1000);
+    advance(1000);
+    expect(rejected() - 1000).to.equal(8000);
+    expect(popName()).to.equal('a');
+  });
+
+  it('lets those whose back-off ends within the same second go by priority', () => {
+    const { queue, add, advance, popName } = setUp();
+    for (const [name, priority] of [['low', 1], ['high', 2]] as const) {
+      add(name, priority);
+      const entry = queue.pop();
+      if (entry) queue.unschedulable(entry, new Set(['NodeAffinity']), 'nowhere');
+      advance(300);
+    }
+    queue.event('NodeAdd');
+    expect([popName(), popName()]).to.deep.equal(['high', 'low']);
   });
 
   it('keeps a pod that failed behind pods that did not, until it is its turn', () => {

@@ -6,6 +6,8 @@ import type { PodInfo } from './pod-info.ts';
 
 /** How often pods are looked for that have waited too long. */
 const flushPeriodMs = 30_000;
+/** Back-offs end on whole seconds, as upstream's. */
+const longestMomentMs = 1000;
 
 export type Place = 'active' | 'backoff' | 'error' | 'waiting' | 'gated' | 'cycle' | 'gone';
 
@@ -19,8 +21,10 @@ export interface QueuedPod {
   startedAt: number;
   /** Tried again only because it had waited too long. */
   flushed: boolean;
-  /** Failed attempts that count for the back-off. */
-  failures: number;
+  /** Attempts that found no node. */
+  rejections: number;
+  /** Attempts in a row that failed for other reasons; only these count for the back-off then. */
+  errors: number;
   /** When it came to where it is. */
   since: number;
   backoffUntil: number;
@@ -70,9 +74,9 @@ export function isGated(info: PodInfo): boolean {
 export class SchedulingQueue {
   readonly #pods = new Map<string, QueuedPod>();
   readonly #active = new Heap((a, b) => b.info.priority - a.info.priority || a.since - b.since);
-  readonly #backoff = new Heap((a, b) => a.backoffUntil - b.backoffUntil);
+  readonly #backoff = new Heap((a, b) => a.backoffUntil - b.backoffUntil || b.info.priority - a.info.priority);
   /** After errors (a refused binding, say): these wait their time even when nothing else is to do. */
-  readonly #errors = new Heap((a, b) => a.backoffUntil - b.backoffUntil);
+  readonly #errors = new Heap((a, b) => a.backoffUntil - b.backoffUntil || b.info.priority - a.info.priority);
   readonly #waiting = new Map<ClusterEvent, Set<QueuedPod>>();
   readonly #options: Required<Omit<QueueOptions, 'hint' | 'clock' | 'onMove'>> & Pick<QueueOptions, 'hint' | 'onMove'>;
   readonly #clock: Clock;
@@ -113,7 +117,7 @@ export class SchedulingQueue {
     const known = this.#pods.get(info.uid);
     if (!known) {
       const entry: QueuedPod = {
-        info, place: 'gone', attempts: 0, addedAt: this.#clock.now(), startedAt: 0, flushed: false, failures: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', held: false, ticket: 0,
+        info, place: 'gone', attempts: 0, addedAt: this.#clock.now(), startedAt: 0, flushed: false, rejections: 0, errors: 0, since: 0, backoffUntil: 0, rejectors: new Set(), message: '', held: false, ticket: 0,
       };
       this.#pods.set(info.uid, entry);
       this.#move(entry, this.#options.gated(info) ? 'gated' : 'active', labels.PodNew);
@@ -174,7 +178,9 @@ export class SchedulingQueue {
     if (this.#pods.get(entry.info.uid) !== entry) return;
     entry.rejectors = rejectors;
     entry.message = message;
-    this.#fail(entry);
+    entry.rejections += 1;
+    entry.errors = 0;
+    this.#backOff(entry, entry.rejections);
     this.#move(entry, this.#options.gated(entry.info) ? 'gated' : 'waiting', 'ScheduleAttemptFailure');
     const missed = this.#followed?.entry === entry ? this.#followed.events : [];
     if (missed.length >= followLimit) this.activate(entry);
@@ -198,7 +204,8 @@ export class SchedulingQueue {
     if (this.#pods.get(entry.info.uid) !== entry) return;
     entry.rejectors = new Set();
     entry.message = message;
-    this.#fail(entry);
+    entry.errors += 1;
+    this.#backOff(entry, entry.errors);
     this.#move(entry, 'error', 'ScheduleAttemptFailure');
   }
 
@@ -241,9 +248,12 @@ export class SchedulingQueue {
     this.#move(entry, entry.backoffUntil > this.#clock.now() ? 'backoff' : 'active', labels[event]);
   }
 
-  #fail(entry: QueuedPod): void {
-    entry.failures += 1;
-    entry.backoffUntil = this.#clock.now() + Math.min(this.#options.maxBackoffMs, this.#options.initialBackoffMs * 2 ** (entry.failures - 1));
+  #backOff(entry: QueuedPod, times: number): void {
+    const { initialBackoffMs, maxBackoffMs } = this.#options;
+    const until = this.#clock.now() + Math.min(maxBackoffMs, initialBackoffMs * 2 ** (times - 1));
+    // Those whose time ends within the same moment go by priority.
+    const momentMs = Math.min(initialBackoffMs, longestMomentMs);
+    entry.backoffUntil = until - (until % momentMs);
   }
 
   #flushOld(now: number): void {
