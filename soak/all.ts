@@ -9,6 +9,7 @@ import { sqliteFaults } from './sqlite-faults.ts';
 import { sqliteKill } from './sqlite-kill.ts';
 import { controllersTakeover, schedulerTakeover } from './takeover.ts';
 import { watchers } from './watchers.ts';
+import { webhooks } from './webhooks.ts';
 
 export const soaks: readonly Soak[] = [
   sqliteKill,
@@ -21,4 +22,5 @@ export const soaks: readonly Soak[] = [
   controllersFaults,
   controllersTakeover,
   schedulerTakeover,
+  webhooks,
 ];

@@ -18,6 +18,8 @@ export interface TestWebhook {
   readonly asked: Asked[];
   /** TCP connections so far. */
   readonly connections: () => number;
+  /** Those that are open now. */
+  open(): Promise<number>;
   /** By path; what a path does not say is allowed. */
   answers: Record<string, (asked: Asked) => Answer>;
   url(path: string): string;
@@ -49,6 +51,7 @@ export async function startTestWebhook(): Promise<TestWebhook> {
   const encode = (pem: string): string => Buffer.from(pem).toString('base64');
   const webhook: TestWebhook = {
     port, caBundle: encode(ca.cert), otherCaBundle: encode(other.cert), asked: [], connections: () => connections, answers: {},
+    open: () => new Promise((resolve, reject) => server.getConnections((error, open) => (error ? reject(error) : resolve(open)))),
     url: (path) => `https://127.0.0.1:${port}${path}`,
     async stop() {
       server.closeAllConnections();
