@@ -99,6 +99,7 @@ describe('validateValue() with what was there before', () => {
     ['tells what an object lacks once it changed', { o: { a: 1 } }, { o: { a: 2 } }, ['o.c']],
     ['follows items by their keys', { map: [{ k: 'a', v: 'x' }] }, { map: [{ k: 'b', v: 1 }, { k: 'a', v: 'x' }] }, []],
     ['tells of new items', { map: [{ k: 'a', v: 'x' }] }, { map: [{ k: 'a', v: 'x' }, { k: 'b', v: 'x' }] }, ['map[1].v']],
+    ['follows no items that lack a key', { map: [{ v: 'x' }] }, { map: [{ v: 'x' }] }, ['map[0].v']],
     ['follows no items of plain lists', { list: ['x'] }, { list: ['x', 1] }, ['list[0]']],
     ['spares plain lists as a whole', { list: ['x'] }, { list: ['x'] }, []],
     ['never spares the kind of a resource', { kind: 'x', a: 'x' }, { kind: 'x', a: 'y' }, ['kind']],

@@ -319,13 +319,24 @@ export function itemCorrelation({ value, old, schema }: Correlation, index: numb
 export function itemOfSameKeys(wanted: unknown, old: unknown, schema: JsonSchema): Obj | undefined {
   const keys = schema['x-kubernetes-list-map-keys'];
   if (!keys || schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(old) || !isObject(wanted)) return undefined;
-  const identity = (one: Obj): string => JSON.stringify(keys.map((key) => [key, goOrder(one[key] ?? null)]));
+  const identity = identityOf(wanted, keys);
+  if (identity === undefined) return undefined;
   let items = itemsByKeys.get(old);
   if (items?.schema !== schema) {
-    items = { schema, byKeys: new Map(old.filter(isObject).toReversed().map((one) => [identity(one), one])) };
+    const byKeys = new Map<string, Obj>();
+    for (const one of old) {
+      const known = isObject(one) ? identityOf(one, keys) : undefined;
+      if (known !== undefined && !byKeys.has(known)) byKeys.set(known, one as Obj);
+    }
+    items = { schema, byKeys };
     itemsByKeys.set(old, items);
   }
-  return items.byKeys.get(identity(wanted));
+  return items.byKeys.get(identity);
+}
+/** Undefined when a key is missing, or no scalar. */
+function identityOf(item: Obj, keys: readonly string[]): string | undefined {
+  const values = keys.map((key) => item[key]);
+  return values.some((value) => value === undefined || value === null || typeof value === 'object') ? undefined : JSON.stringify(values);
 }
 /** Of old lists, which do not change; made once, since each new item asks. */
 const itemsByKeys = new WeakMap<readonly unknown[], { schema: JsonSchema; byKeys: ReadonlyMap<string, Obj> }>();
