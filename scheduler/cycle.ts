@@ -3,7 +3,7 @@
 import type { Answers } from './extender-cycle.ts';
 import type { Extender } from './extender.ts';
 import { preempt, preemptReviewed, type PreemptionInput, type PreemptionResult, type Victims } from './preemption.ts';
-import { extenderPlugin, isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Reservation, type ScoreStep } from './plugin.ts';
+import { extenderPlugin, isRejection, type Context, type FilterStep, type Plugin, type Rejection, type Relief, type Reservation, type ScoreStep } from './plugin.ts';
 import type { Nominator } from './nominator.ts';
 import { defaultArgs, type PreemptionArgs } from './plugin-args.ts';
 import type { PodInfo } from './pod-info.ts';
@@ -25,6 +25,7 @@ export type Outcome =
     /** The node that preemption makes room on; '' withdraws an earlier nomination; undefined leaves it. */
     nominate: string | undefined;
     victims: Victims | undefined;
+    relief?: Relief | undefined;
   };
 
 export interface CycleOptions {
@@ -245,7 +246,7 @@ export class Cycle {
     return nodes[best];
   }
 
-  #fail({ verdicts, outright, restrictedBy }: Search, { message, nominate, victims }: PreemptionResult): Outcome {
+  #fail({ filters, verdicts, outright, restrictedBy }: Search, { message, nominate, victims }: PreemptionResult): Outcome {
     const nodes = this.#snapshot.size;
     const after = message === '' ? '' : ` ${message}`;
     if (outright) {
@@ -264,12 +265,12 @@ export class Cycle {
       counts.set(`node(s) didn't satisfy plugin(s) [${restrictedBy}]`, nodes - verdicts.size);
     }
     if (rejectors.size === 0) rejectors.add(extenderPlugin.name); // left out without a word
-    return { kind: 'unschedulable', message: `${fitMessage(nodes, counts)}${after}`, rejectors, nominate, victims };
+    return { kind: 'unschedulable', message: `${fitMessage(nodes, counts)}${after}`, rejectors, nominate, victims, relief: victims ? undefined : reliefOf(filters) };
   }
 
   #preemptionInput(pod: PodInfo, { filters, verdicts }: Search): PreemptionInput | undefined {
     const { nominator, disruptionBudgets, preemption: args } = this.#options;
-    return args && { pod, filters, verdicts, snapshot: this.#snapshot, nominator, budgets: disruptionBudgets(), random: this.#random, args };
+    return args && { pod, filters, verdicts, snapshot: this.#snapshot, nominator, budgets: disruptionBudgets(), random: this.#random, args, relief: reliefOf(filters) !== undefined };
   }
   #preempt(pod: PodInfo, search: Search): PreemptionResult {
     const input = this.#preemptionInput(pod, search);
@@ -285,6 +286,14 @@ export class Cycle {
 export function fitMessage(nodes: number, counts: ReadonlyMap<string, number>): string {
   const entries = [...counts].map(([reason, count]) => `${count} ${reason}`).sort((a, b) => (a < b ? -1 : 1));
   return `0/${nodes} nodes are available:${entries.length > 0 ? ` ${entries.join(', ')}.` : ''}`;
+}
+
+function reliefOf(filters: readonly Filter[]): Relief | undefined {
+  for (const { step } of filters) {
+    const relief = step.relieve?.();
+    if (relief) return relief;
+  }
+  return undefined;
 }
 
 function firstRejection(filters: readonly Filter[], node: NodeInfo): Verdict | undefined {

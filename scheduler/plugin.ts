@@ -19,9 +19,14 @@ export interface FilterStep {
   remove?(pod: PodInfo, node: NodeInfo): void;
   /** Adds what it found out while filtering to the node's score, 0 to 100. */
   score?(node: NodeInfo): number;
+  /** No node passed: what can be let go so that another attempt finds more, if anything. */
+  relieve?(): Relief | undefined;
   /** The pod goes to this node: holds what it needs there beyond the node itself. undefined: nothing. */
   reserve?(node: NodeInfo): Reservation | undefined;
 }
+
+/** Lets go of something that the pod has and cannot use; done once the answer is there. */
+export type Relief = (client: Client, signal: AbortSignal) => Promise<void>;
 
 /** What a plugin holds for a pod between the choice of its node and the binding. */
 export interface Reservation {

@@ -24,12 +24,17 @@ export interface PreemptionInput {
   budgets: readonly PodDisruptionBudget[];
   random: () => number;
   args: PreemptionArgs;
+  /** Whether the pod lets go of something else. */
+  relief: boolean;
 }
 
 const notHelpful = 'Preemption is not helpful for scheduling';
 const noVictims = 'No preemption victims found for incoming pod';
 /** What upstream's DynamicResources says before preemption. */
-const claimsMessage = ({ pod: { spec } }: PodInfo): string => (spec?.resourceClaims?.length ? 'still not schedulable' : 'no new claims to deallocate');
+function claimsMessage({ pod: { pod: { spec } }, relief }: PreemptionInput): string {
+  if (relief) return 'deallocation of ResourceClaim completed';
+  return spec?.resourceClaims?.length ? 'still not schedulable' : 'no new claims to deallocate';
+}
 
 /** Tries pods out on the live nodes and puts everything back. */
 export function preempt(input: PreemptionInput): PreemptionResult {
@@ -44,21 +49,21 @@ export async function preemptReviewed(input: PreemptionInput, review: Review): P
   try {
     return choose(input, await review(found));
   } catch (error) {
-    return { message: `${claimsMessage(input.pod)}, preemption: ${error instanceof Error ? error.message : String(error)}`, nominate: undefined, victims: undefined };
+    return { message: `${claimsMessage(input)}, preemption: ${error instanceof Error ? error.message : String(error)}`, nominate: undefined, victims: undefined };
   }
 }
 
-function choose({ pod }: PreemptionInput, candidates: readonly Victims[]): PreemptionResult {
+function choose(input: PreemptionInput, candidates: readonly Victims[]): PreemptionResult {
   const best = pickCandidate(candidates);
   if (best) return { message: '', nominate: best.node, victims: best };
-  return { message: `${claimsMessage(pod)}, preemption: no candidate node for preemption`, nominate: undefined, victims: undefined };
+  return { message: `${claimsMessage(input)}, preemption: no candidate node for preemption`, nominate: undefined, victims: undefined };
 }
 
 /** Where there is room to be made and by whom; never an empty list. */
 function findCandidates(input: PreemptionInput): Victims[] | PreemptionResult {
   const { pod, verdicts, snapshot } = input;
   const ineligible = whyIneligible(input);
-  if (ineligible) return { message: `${claimsMessage(pod)}, preemption: ${ineligible}`, nominate: undefined, victims: undefined };
+  if (ineligible) return { message: `${claimsMessage(input)}, preemption: ${ineligible}`, nominate: undefined, victims: undefined };
 
   const potential = [...verdicts].filter(([, { rejection }]) => rejection.resolvable).map(([node]) => node);
   const enough = Math.min(potential.length, Math.max(input.args.minCandidateNodesAbsolute, Math.trunc((potential.length * input.args.minCandidateNodesPercentage) / 100)));
@@ -78,7 +83,7 @@ function findCandidates(input: PreemptionInput): Victims[] | PreemptionResult {
   }
   if (candidates.length > 0) return candidates;
   if (potential.length < snapshot.size) count(notHelpful, snapshot.size - potential.length);
-  return { message: `${claimsMessage(pod)}, preemption: ${fitMessage(snapshot.size, counts)}`, nominate: pod.pod.status?.nominatedNodeName ? '' : undefined, victims: undefined };
+  return { message: `${claimsMessage(input)}, preemption: ${fitMessage(snapshot.size, counts)}`, nominate: pod.pod.status?.nominatedNodeName ? '' : undefined, victims: undefined };
 }
 
 function whyIneligible({ pod, verdicts, snapshot }: PreemptionInput): string | undefined {

@@ -197,7 +197,7 @@ export class Scheduler {
       else this.#inBackground('binding', () => this.#prepareAndBind(entry, node, reservations, signal), this.#waiting);
       return;
     }
-    const { message, rejectors, nominate, victims } = outcome;
+    const { message, rejectors, nominate, victims, relief } = outcome;
     this.#count(entry, 'unschedulable');
     this.metrics.preemptionAttempts.add();
     if (victims) this.metrics.preemptionVictims.observe(victims.pods.length);
@@ -210,6 +210,7 @@ export class Scheduler {
     this.#inBackground('reporting', async () => {
       await this.#report(info, 'Unschedulable', message, nominate, signal);
       if (victims) await this.#evict(entry, victims, signal);
+      await relief?.(this.#client, signal);
     });
   }
 

@@ -65,6 +65,26 @@ describe('DynamicResources', () => {
     expect(given(fake, 'd')).to.deep.equal(['one=x']);
   }));
 
+  it('gives devices back that keep a pod from every node with room, and finds others', () => withCluster({
+    nodes: [makeNode('a', { cpu: '1' }), makeNode('b')], resourceslices: [slice('a', gpus('x')), slice('b', gpus('y'))], pods: [makePod('full', { cpu: '1', node: 'a' })],
+    resourceclaims: [claimOf('c', [{ name: 'one', exactly: { deviceClassName: 'gpu' } }], {}, {
+      allocation: { devices: { results: [{ request: 'one', driver, pool: 'a', device: 'x' }] }, nodeSelector: { nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: ['a'] }] }] } },
+    })],
+  }, async (fake, signal) => {
+    fake.put('pods', makePod('p', { cpu: '1', spec: { resourceClaims: [{ name: 'c', resourceClaimName: 'c' }] } }));
+    expect(await placed(fake, 'p', signal)).to.equal('b');
+    expect(given(fake, 'c')).to.deep.equal(['one=y']);
+  }));
+
+  it('leaves devices with a pod that uses them', () => withCluster({
+    nodes: [makeNode('a', { cpu: '1' }), makeNode('b')], resourceslices: [slice('a', gpus('x')), slice('b', gpus('y'))], resourceclaims: [claim('c')], pods: [makePod('first', { cpu: '1', spec: { nodeSelector: { 'kubernetes.io/hostname': 'a' }, resourceClaims: [{ name: 'c', resourceClaimName: 'c' }] } })],
+  }, async (fake, signal) => {
+    await placed(fake, 'first', signal);
+    fake.put('pods', makePod('p', { cpu: '1', spec: { resourceClaims: [{ name: 'c', resourceClaimName: 'c' }] } }));
+    expect(await refused(fake, 'p', signal)).to.equal('0/2 nodes are available: 1 Insufficient cpu, 1 resourceclaim not available on the node. still not schedulable, preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.');
+    expect(given(fake, 'c')).to.deep.equal(['one=x']);
+  }));
+
   it('lets pods share a claim, on the node that it is on', () => withCluster({ resourceslices: [slice('a', gpus('x'))], resourceclaims: [claim('c')], pods: [using('p', 'c'), using('q', 'c')] }, async (fake, signal) => {
     expect(await Promise.all([placed(fake, 'p', signal), placed(fake, 'q', signal)])).to.deep.equal(['a', 'a']);
     await eventually(signal, () => stored(fake, 'c')?.status?.reservedFor?.length === 2, 1);

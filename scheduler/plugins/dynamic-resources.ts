@@ -7,7 +7,7 @@ import { sleep } from '#machinery/base/clock.ts';
 import { resourceClaims } from '#machinery/client/resources.ts';
 import type { Client } from '#machinery/client/types.ts';
 import type { Allocation, Devices } from '../devices.ts';
-import type { Plugin, Rejection, Reservation } from '../plugin.ts';
+import type { Plugin, Rejection, Relief, Reservation } from '../plugin.ts';
 import type { NodeInfo } from '../snapshot.ts';
 
 const reject = (reason: string): Rejection => ({ reasons: [reason], resolvable: false });
@@ -72,9 +72,14 @@ export const dynamicResources: Plugin = {
     }
     const inUse = devices.inUse();
     const byNode = new Map<string, Allocation[]>();
+    let inTheWay: ResourceClaim | undefined;
     return {
       filter(node: NodeInfo) {
-        if (claims.some(({ status }) => status?.allocation?.nodeSelector && !tools.matchesNode(status.allocation.nodeSelector, node))) return elsewhere;
+        const far = claims.find(({ status }) => status?.allocation?.nodeSelector && !tools.matchesNode(status.allocation.nodeSelector, node));
+        if (far) {
+          if (far.status?.reservedFor?.every(({ uid }) => uid === pod.metadata.uid) ?? true) inTheWay = far;
+          return elsewhere;
+        }
         if (open.length === 0) return undefined;
         try {
           const allocations = tools.allocateDevices({ claims: open, node, slices: devices.slices(), classOf: (name) => devices.classOf(name), inUse });
@@ -85,6 +90,8 @@ export const dynamicResources: Plugin = {
           return reject(error instanceof Error ? error.message : String(error));
         }
       },
+      // Devices on a node that has no room for the pod keep it from all others, and nobody else uses them.
+      relieve: () => inTheWay && deallocation(inTheWay),
       reserve: ({ name }) => hold(pod, claims, new Map(open.map((claim, i) => [claim.metadata.uid ?? '', byNode.get(name)?.[i]])), devices),
     };
   },
@@ -110,6 +117,13 @@ function hold(pod: Pod, claims: readonly ResourceClaim[], allocations: ReadonlyM
     undo() {
       for (const uid of allocations.keys()) devices.takeBack(uid);
     },
+  };
+}
+
+function deallocation(claim: ResourceClaim): Relief {
+  return async (client, signal) => {
+    const { allocation: _, reservedFor: __, ...status } = claim.status ?? {};
+    await client.update(resourceClaims, claim.metadata.namespace ?? '', claim.metadata.name ?? '', { ...claim, status }, signal, { subresource: 'status' });
   };
 }
 
