@@ -78,16 +78,20 @@ export function createWebhookClient(backend: Pick<Backend, 'lookup' | 'cached'>)
       } catch (error) {
         throw new WebhookCallError(failed(error instanceof Error ? error.message : String(error)), 503);
       }
-      const time = AbortSignal.timeout(Math.max(1, timeoutMs));
-      const bound = AbortSignal.any([signal, time]);
+      // Not AbortSignal.timeout(), which would stay behind each call until its time is over.
+      const time = new AbortController();
+      const timer = setTimeout(() => time.abort(), Math.max(1, timeoutMs));
+      const bound = AbortSignal.any([signal, time.signal]);
       try {
         const answer = await post({ agent: agentFor(target, config.caBundle ?? ''), host, path: pathAndQuery, where, body, signal: bound });
         return readAnswer(answer.code, answer.body);
       } catch (error) {
         if (error instanceof WebhookCallError) throw error;
         if (signal.aborted) throw new WebhookCallError(failed('context canceled'), 503, true);
-        if (time.aborted) throw new WebhookCallError(failed('context deadline exceeded'), 503);
+        if (time.signal.aborted) throw new WebhookCallError(failed('context deadline exceeded'), 503);
         throw new WebhookCallError(failed(inGoWords(error, where)), 503);
+      } finally {
+        clearTimeout(timer);
       }
     },
     close() {
