@@ -13,9 +13,10 @@ import { readSchema, someSchema } from './json-schema.ts';
 import type { JsonSchema } from './json-schema.ts';
 import { validateListTypes } from './list-types.ts';
 import { prune, resourceSchema } from './prune.ts';
+import { ruleBudget, RuleValidator } from './rules.ts';
 import { validateValue } from './value-validation.ts';
 
-interface Case { do: string; schema: object; value: unknown; root?: true; drop?: true; result?: unknown; errors?: string[] }
+interface Case { do: string; schema: object; value: unknown; old?: unknown; root?: true; drop?: true; result?: unknown; errors?: string[] }
 
 // Read as text: the compiler would look for one type of hundreds of schemas, for minutes.
 const read = (name: string): unknown => JSON.parse(readFileSync(new URL(`../../testdata/${name}.json`, import.meta.url), 'utf8'));
@@ -38,6 +39,8 @@ const steps: Record<string, (value: unknown, schema: JsonSchema, one: Case) => F
   'validate': (value, schema) => validateValue(value, schema),
   'list types': (value, schema) => validateListTypes(value, schema),
   'metadata': (value, schema) => validateEmbeddedMetadata(value, schema, ''),
+  // With what was there before, as updates spare what did not change.
+  'rules': (value, schema, { old }) => RuleValidator.of(schema, true)?.validate(value, old, '', { remaining: ruleBudget }, old !== undefined) ?? [],
   'coerce': (value, schema, { drop = false }) => [coerceMetadata(value, schema, '', drop)].flatMap((error) => error ?? []),
 };
 
