@@ -16,13 +16,13 @@ import { asSeenTwice, begin, change, hasBegun, hasEnded, metricsOf, outcome } fr
 
 export const controllersFaults: Soak = {
   name: 'controllers-faults',
-  summary: 'errors, lost answers, broken and late watches, kills, two at once: the end is as if nothing had happened; 20 seeds (short: one)',
+  summary: 'errors, lost answers, broken and late watches, kills, cuts, two at once: the end is as if nothing had happened; 20 seeds (short: one)',
   run,
 };
 
 /** How the controllers live while things go wrong. */
-type Life = 'undisturbed' | 'one, killed again and again' | 'two, one leads, the leader is killed' | 'two at once, both killed now and then';
-const lives: readonly Life[] = ['two, one leads, the leader is killed', 'one, killed again and again', 'two at once, both killed now and then'];
+type Life = 'undisturbed' | 'one, killed again and again' | 'two, one leads, the leader is killed' | 'two, one leads, the leader is cut off' | 'two at once, both killed now and then';
+const lives: readonly Life[] = ['two, one leads, the leader is killed', 'one, killed again and again', 'two, one leads, the leader is cut off', 'two at once, both killed now and then'];
 const leaseFlags = ['--leader-elect-lease-duration', '2s', '--leader-elect-renew-deadline', '1500ms', '--leader-elect-retry-period', '300ms'];
 const baseFlags = ['--allocate-node-cidrs', '--cluster-cidr', '10.42.0.0/16', '--horizontal-pod-autoscaler-sync-period', '1s', '--horizontal-pod-autoscaler-cpu-initialization-period', '0s'];
 
@@ -37,7 +37,7 @@ async function run({ short, folder, signal, say }: SoakRun): Promise<string[]> {
     const most = usual * (life.startsWith('two at once') ? 2 : 1.3);
     if (created > most) throw new Error(`seed ${seed}, ${life}: ${created} pods were made where ${usual} are enough`);
     const happened = Object.entries(faults).map(([fault, count]) => `${fault} ${count}`).join(', ');
-    lines.push(`seed ${seed}, ${life}: the same end after ${kills} kills, ${created} pods (${usual} without faults); ${happened}`);
+    lines.push(`seed ${seed}, ${life}: the same end after ${kills} ends, ${created} pods (${usual} without faults); ${happened}`);
     say(lines.at(-1) ?? '');
   }
   return lines;
@@ -53,20 +53,21 @@ export async function scenario(folder: string, life: Life, seed: number, expecte
   const client = createClient(cluster.client);
   const created = await countPods(client, signal);
   let latest: readonly Pod[] = [];
-  const proxy = await startFaultProxy({
+  // One for each process, so that one can be cut off.
+  const proxies = await Promise.all([0, 1].map(() => startFaultProxy({
     server: cluster.client, user: 'system:kube-controller-manager', random,
     local: (path) => metricsOf(path, latest),
-  });
+  })));
   const refresh = setInterval(() => {
     client.list(pods, 'work', {}, AbortSignal.timeout(2000)).then(({ items }) => (latest = items), () => undefined); // the next round sees them
   }, 300);
   const ca = join(folder, 'ca.crt');
   writeFileSync(ca, cluster.client.ca ?? '');
-  const keeper = keepRunning({ folder, proxy, random, life, flags: [...baseFlags, ...leaseFlags, '--root-ca-file', ca] });
+  const keeper = keepRunning({ folder, proxies, random, life, flags: [...baseFlags, ...leaseFlags, '--root-ca-file', ca] });
   try {
     const bound = AbortSignal.any([signal, AbortSignal.timeout(240_000)]);
     await keeper.start();
-    proxy.broken = life !== 'undisturbed';
+    for (const proxy of proxies) proxy.broken = life !== 'undisturbed';
     await begin(client, bound);
     await until(() => hasBegun(client, bound), bound, () => keeper.describe());
     await change(client, bound);
@@ -79,19 +80,19 @@ export async function scenario(folder: string, life: Life, seed: number, expecte
     } else {
       const isSame = async (): Promise<boolean> => isDeepStrictEqual(end = asShown(JSON.parse(JSON.stringify(await outcome(client, bound)))), wanted);
       await within(isSame, faultyMs, bound); // with faults it may come, and has to without
-      proxy.broken = false;
+      for (const proxy of proxies) proxy.broken = false;
       keeper.calm();
       if (!(await within(isSame, 75_000, bound))) throw new Error(`seed ${seed}, ${life}: another end\n${difference(wanted, end)}\n${keeper.describe()}`);
       await until(async () => (await keeper.queued()).length === 0, bound, async () => `queues keep ${(await keeper.queued()).join(', ')}`);
       await sleep(1000, bound);
       if (!(await isSame())) throw new Error(`seed ${seed}, ${life}: the end did not stay\n${difference(wanted, end)}`);
     }
-    return { end: JSON.parse(JSON.stringify(end)), faults: proxy.counts, kills: keeper.kills(), created: created.count() };
+    return { end: JSON.parse(JSON.stringify(end)), faults: sumOf(proxies), kills: keeper.kills(), created: created.count() };
   } finally {
     clearInterval(refresh);
     created.stop();
     await keeper.stop();
-    await proxy.close();
+    await Promise.all(proxies.map(async (proxy) => proxy.close()));
     client.close();
     await cluster.stop();
   }
@@ -108,15 +109,23 @@ interface Keeper {
   queued(): Promise<string[]>;
 }
 
-function keepRunning({ folder, proxy, random, life, flags }: { folder: string; proxy: FaultProxy; random: () => number; life: Life; flags: readonly string[] }): Keeper {
+function keepRunning({ folder, proxies, random, life, flags }: { folder: string; proxies: readonly FaultProxy[]; random: () => number; life: Life; flags: readonly string[] }): Keeper {
   const stop = new AbortController();
   let isCalm = life === 'undisturbed';
   let kills = 0;
   const running: (ComponentProcess | undefined)[] = [];
   const size = life.startsWith('two') ? 2 : 1;
-  const elect = life === 'two, one leads, the leader is killed';
+  const elect = life.startsWith('two, one leads');
   const startOne = async (index: number): Promise<void> => {
-    running[index] = await startComponent({ component: 'controllers', folder, name: `controllers-${index}`, server: proxy.url, flags: [...flags, `--leader-elect=${elect}`] });
+    running[index] = await startComponent({ component: 'controllers', folder, name: `controllers-${index}`, server: proxies[index]!.url, flags: [...flags, `--leader-elect=${elect}`] });
+  };
+  const end = async (index: number, one: ComponentProcess): Promise<void> => {
+    const proxy = proxies[index]!; // one for each
+    if (life === 'two, one leads, the leader is cut off') {
+      proxy.cutOff = true;
+      if (!(await within(async () => one.ended() !== undefined, 15_000, stop.signal))) throw new Error(`${one.name} is cut off and goes on`);
+      proxy.cutOff = false;
+    } else await one.stop('SIGKILL');
   };
   const tend = async (index: number): Promise<void> => {
     for (;;) {
@@ -125,7 +134,7 @@ function keepRunning({ folder, proxy, random, life, flags }: { folder: string; p
       await sleep(500 + random() * 5000, stop.signal);
       const one = running[index];
       if (!isCalm && one && (!elect || (await isLeading(one)))) {
-        await one.stop('SIGKILL');
+        await end(index, one);
         kills += 1;
       }
       if (one?.ended() !== undefined) await startOne(index);
@@ -155,6 +164,12 @@ function keepRunning({ folder, proxy, random, life, flags }: { folder: string; p
       return texts.flatMap((text) => [...text.matchAll(/^workqueue_depth\{name="(.*)"\} ([1-9]\d*)$/gm)].map(([, name, depth]) => `${name} ${depth}`));
     },
   };
+}
+
+function sumOf(proxies: readonly FaultProxy[]): Record<string, number> {
+  const sum: Record<string, number> = {};
+  for (const { counts } of proxies) for (const [fault, count] of Object.entries(counts)) sum[fault] = (sum[fault] ?? 0) + count;
+  return sum;
 }
 
 /** Counts pods by UID from now on; the watch goes past the proxy. */

@@ -87,7 +87,8 @@ export function agreeingLabels(labels: Readonly<Record<string, string>> = {}): R
 
 export function zoneOf(node: Node): string {
   const labels = node.metadata.labels ?? {};
-  return `${labels['topology.kubernetes.io/region'] ?? ''}:${labels['topology.kubernetes.io/zone'] ?? ''}`;
+  const { 'topology.kubernetes.io/region': region = '', 'topology.kubernetes.io/zone': zone = '' } = labels;
+  return region === '' && zone === '' ? '' : `${region}:\u0000:${zone}`;
 }
 
 /**
