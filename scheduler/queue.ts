@@ -78,6 +78,7 @@ export class SchedulingQueue {
   /** After errors (a refused binding, say): these wait their time even when nothing else is to do. */
   readonly #errors = new Heap((a, b) => a.backoffUntil - b.backoffUntil || b.info.priority - a.info.priority);
   readonly #waiting = new Map<ClusterEvent, Set<QueuedPod>>();
+  readonly #gated = new Set<QueuedPod>();
   readonly #options: Required<Omit<QueueOptions, 'hint' | 'clock' | 'onMove'>> & Pick<QueueOptions, 'hint' | 'onMove'>;
   readonly #clock: Clock;
   #flushedAt: number;
@@ -232,9 +233,7 @@ export class SchedulingQueue {
 
   /** What keeps pods out may have changed. */
   regate(): void {
-    for (const entry of [...this.#pods.values()]) {
-      if (entry.place === 'gated' && !this.#options.gated(entry.info)) this.#move(entry, 'active', labels.Device);
-    }
+    for (const entry of [...this.#gated]) if (!this.#options.gated(entry.info)) this.#move(entry, 'active', labels.Device);
   }
 
   /** Ends every waiting `take` early. */
@@ -269,6 +268,7 @@ export class SchedulingQueue {
   /** `event` is for the metrics; without it the pod only changes its place inside a queue. */
   #move(entry: QueuedPod, place: Place, event?: string): void {
     if (event) this.#options.onMove?.(place === 'active' || place === 'gated' ? place : place === 'waiting' ? 'unschedulable' : 'backoff', event);
+    this.#gated.delete(entry);
     if (entry.place === 'waiting') for (const set of this.#waiting.values()) set.delete(entry);
     entry.place = place;
     entry.ticket = this.#tickets += 1;
@@ -276,6 +276,7 @@ export class SchedulingQueue {
     if (place === 'active') this.#active.push(entry);
     else if (place === 'backoff') this.#backoff.push(entry);
     else if (place === 'error') this.#errors.push(entry);
+    else if (place === 'gated') this.#gated.add(entry);
     else if (place === 'waiting') {
       const events = new Set<ClusterEvent>();
       for (const rejector of entry.rejectors) for (const event of this.#options.wakes(rejector, entry.info)) events.add(event);
