@@ -1,6 +1,6 @@
 // Every controller by upstream's name. Not here yet: see README.md.
-import { sleep } from '#machinery/base/clock.ts';
 import type { CreateController } from './context.ts';
+import { later } from './later.ts';
 import { createClusterRoleAggregationController } from './clusterrole-aggregation/controller.ts';
 import { createCronJobController } from './cronjob/controller.ts';
 import { createDaemonSetController } from './daemonset/controller.ts';
@@ -30,20 +30,6 @@ import { createTaintEvictionController } from './taint-eviction/controller.ts';
 import { createTtlController } from './ttl/controller.ts';
 import { createTtlAfterFinishedController } from './ttl-after-finished/controller.ts';
 import { createValidatingPolicyStatusController } from './validatingadmissionpolicy-status/controller.ts';
-
-/** Loading them costs time that others need in the first moment; nobody misses them in it. */
-const laterMs = 1000;
-function later(load: () => Promise<CreateController>): CreateController {
-  return (context) => ({
-    async run(signal) {
-      await sleep(laterMs, signal).catch(() => undefined); // seen just below
-      if (signal.aborted) return;
-      const controller = (await load())(context);
-      await context.informers.waitForSync(signal);
-      await controller.run(signal);
-    },
-  });
-}
 
 export const controllers: Readonly<Record<string, CreateController>> = {
   'serviceaccount-token-controller': createServiceAccountTokenController,
