@@ -95,7 +95,8 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
 
     const { allocate } = createServiceAllocator(deps);
     await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds, runtimeConfig: config.options?.runtimeConfig ?? {} }));
-    const authenticator = createAuthenticator(deps);
+    const remote = limits.auth && await (await import('./auth/remote-tokens.ts')).startRemoteTokens(limits.auth, config, inner);
+    const authenticator = createAuthenticator(deps, Date.now, remote);
     const authorizer = createAuthorizer(deps);
     admission.push(...admissionPlugins(deps, authorizer, registry));
     const customHandlers = new Map<string, CustomHandler>([
@@ -115,7 +116,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const openid = createOpenidDocuments(config, address);
     let openapi: Promise<OpenApi> | undefined;
     const server = await startServer({
-      addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: config.anonymousAuth,
+      addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: remote?.anonymous ?? config.anonymousAuth,
       authenticator, authorizer, health, metrics, access: createAccessMetrics(registry), slis, limits, audit,
       api: { resources, cache, storage, snapshots, authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),

@@ -4,6 +4,8 @@ import { durationMs, UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
 import { auditFlags, readAuditOptions } from './audit/options.ts';
 import type { AuditOptions } from './audit/options.ts';
+import { authFlags, readAuthOptions } from './auth/options.ts';
+import type { AuthOptions } from './auth/options.ts';
 import { checkRuntimeConfig, parseRuntimeConfig, RuntimeConfigError } from './resources/runtime-config.ts';
 import type { RuntimeConfig } from './resources/runtime-config.ts';
 
@@ -26,6 +28,8 @@ export interface ApiserverOptions {
   encryption?: { file: string; reload: boolean } | undefined;
   /** Undefined: nothing is audited. */
   audit?: AuditOptions | undefined;
+  /** Undefined: nobody outside is asked who somebody is. */
+  auth?: AuthOptions | undefined;
 }
 
 export const defaultOptions: Readonly<ApiserverOptions> = {
@@ -43,6 +47,7 @@ export const optionFlags = {
   'encryption-provider-config': { kind: 'string', placeholder: 'FILE', help: 'EncryptionConfiguration: which resources are encrypted at rest, and how.' },
   'encryption-provider-config-automatic-reload': { kind: 'boolean', default: false, help: 'Take that file again when it changes, within a minute.' },
   ...auditFlags,
+  ...authFlags,
 } as const satisfies FlagTable;
 
 /** Throws UsageError. */
@@ -62,6 +67,7 @@ export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOp
     runtimeConfig: readRuntimeConfig(values['runtime-config']),
     encryption: values['encryption-provider-config'] === undefined ? undefined : { file: values['encryption-provider-config'], reload: values['encryption-provider-config-automatic-reload'] },
     audit: readAuditOptions(values),
+    auth: readAuthOptions(values),
   };
 }
 

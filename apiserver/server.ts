@@ -12,7 +12,7 @@ import type { Auditor } from './audit/auditor.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { auditRefusal, auditUnknownCaller, beginAudit, endAudit, whenAnswerBegins, whenUpgradeAnswers } from './filters/audit.ts';
 import { anonymous } from './auth/identity.ts';
-import { authenticateRequest } from './filters/authn.ts';
+import { authenticateRequest, type AnonymousAuth } from './filters/authn.ts';
 import { authorizeRequest } from './filters/authz.ts';
 import { RequestState } from './filters/context.ts';
 import { timeAllowed } from './filters/deadline.ts';
@@ -43,7 +43,7 @@ export interface ServerOptions {
   /** 0 picks a free one, the same on all addresses. */
   port: number;
   tls: { cert: string; key: string; clientCa: string };
-  anonymousAuth: boolean;
+  anonymousAuth: AnonymousAuth;
   authenticator: Authenticator;
   authorizer: Authorizer;
   api: ApiDeps;

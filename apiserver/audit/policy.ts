@@ -5,6 +5,7 @@ import { UsageError } from '#machinery/base/flags.ts';
 import { dns1123SubdomainErrors } from '#machinery/api/names.ts';
 import { fieldErrorBody } from '#machinery/api/status.ts';
 import type { FieldError } from '#machinery/api/status.ts';
+import { ConfigReader, parseConfigFile } from '../config-reader.ts';
 import type { RequestInfo, UserInfo } from '../request.ts';
 import { levels, stages } from './event.ts';
 import type { Level, Stage } from './event.ts';
@@ -46,22 +47,8 @@ export async function loadPolicy(path: string): Promise<Policy> {
 
 /** Throws Error with what upstream says of the file. Unknown fields are warned of. */
 export async function parsePolicy(text: string): Promise<Policy> {
-  const { parse } = await import('yaml');
-  let document: unknown;
-  try {
-    document = parse(text);
-  } catch (cause) {
-    throw new Error(`failed decoding: ${cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause)}`, { cause });
-  }
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) throw new Error('failed decoding: the file holds no object');
-  const { kind, apiVersion } = document as Record<string, unknown>;
-  const shown = JSON.stringify(document);
-  if (typeof kind !== 'string' || kind === '') throw new Error(`failed decoding: Object 'Kind' is missing in '${shown}'`);
-  if (typeof apiVersion !== 'string' || apiVersion === '') throw new Error(`failed decoding: Object 'apiVersion' is missing in '${shown}'`);
-  if (kind !== 'Policy' || apiVersion !== 'audit.k8s.io/v1') {
-    throw new Error(`failed decoding: no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}; an audit policy is a Policy of audit.k8s.io/v1`);
-  }
-  const policy = new Reader(document as Record<string, unknown>, 'Policy', '');
+  const document = await parseConfigFile(text, 'Policy', ['audit.k8s.io/v1']);
+  const policy = new ConfigReader(document, 'Policy', (field) => log.warn('audit policy contains an unknown field', { field }));
   const omitManagedFields = policy.boolean('omitManagedFields') ?? false;
   const omitStages = policy.strings('omitStages');
   policy.take('metadata', 'kind', 'apiVersion');
@@ -91,54 +78,6 @@ export async function parsePolicy(text: string): Promise<Policy> {
       ...rule, level: rule.level as Level, omitStages: [...new Set([...omitStages, ...rule.omitStages])] as Stage[], // both were checked
     })),
   };
-}
-
-/** Reads members by their type, with Go's words for those of another; `end` warns of what nobody read. */
-class Reader {
-  readonly #object: Record<string, unknown>;
-  readonly #type: string;
-  readonly #path: string;
-  readonly #left: Set<string>;
-  constructor(object: Record<string, unknown>, type: string, path: string) {
-    this.#object = object;
-    this.#type = type;
-    this.#path = path;
-    this.#left = new Set(Object.keys(object));
-  }
-  take(...names: string[]): void {
-    for (const name of names) this.#left.delete(name);
-  }
-  string(name: string): string {
-    const value = this.#get(name) ?? '';
-    return typeof value === 'string' ? value : this.#fail(name, value, 'string');
-  }
-  boolean(name: string): boolean | undefined {
-    const value = this.#get(name) ?? undefined;
-    return value === undefined || typeof value === 'boolean' ? value : this.#fail(name, value, 'bool');
-  }
-  strings(name: string): string[] {
-    return this.#list(name, '[]string').map((value) => (typeof value === 'string' ? value : this.#fail(name, value, 'string')));
-  }
-  objects(name: string): Reader[] {
-    return this.#list(name, '[]object').map((value, index) => (typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? new Reader(value as Record<string, unknown>, name, `${this.#path}${name}[${index}].`) : this.#fail(name, value, 'object')));
-  }
-  end(): void {
-    for (const name of this.#left) log.warn('audit policy contains an unknown field', { field: this.#path + name });
-  }
-
-  #get(name: string): unknown {
-    this.#left.delete(name);
-    return Object.hasOwn(this.#object, name) ? this.#object[name] : undefined;
-  }
-  #list(name: string, type: string): unknown[] {
-    const value = this.#get(name) ?? [];
-    return Array.isArray(value) ? value as unknown[] : this.#fail(name, value, type);
-  }
-  #fail(name: string, value: unknown, type: string): never {
-    const found = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : value === null ? 'null' : typeof value;
-    throw new Error(`failed decoding: json: cannot unmarshal ${found} into Go struct field ${this.#type}.${this.#path}${name} of type ${type}`);
-  }
 }
 
 type ReadRule = Omit<Rule, 'level' | 'omitStages'> & { level: string; omitStages: string[] };

@@ -6,7 +6,8 @@ import type { Secret } from '#machinery/api/object.ts';
 import type { Backend } from '../backend.ts';
 import type { UserInfo } from '../request.ts';
 import { withAuthenticatedGroup } from './identity.ts';
-import type { TokenAuthenticator } from './service-account-tokens.ts';
+import { invalidToken, TokenError } from './service-account-tokens.ts';
+import type { AuthenticatedToken, TokenAuthenticator } from './service-account-tokens.ts';
 
 const log = createLogger('authn');
 
@@ -79,4 +80,47 @@ export function withLookups(tokens: TokenAuthenticator, lookups: readonly TokenL
       return tokens.authenticate(token, audiences);
     },
   };
+}
+
+export interface AnyTokenAuthenticator {
+  /** As TokenAuthenticator's, and answers later where somebody else has to be asked. */
+  authenticate(token: string, audiences?: readonly string[]): AuthenticatedToken | Promise<AuthenticatedToken>;
+}
+
+/** Those outside who know tokens: OpenID Connect issuers, a webhook. */
+export interface RemoteTokens {
+  /** undefined: the token is none of theirs. Throws or rejects with TokenError when it is, and is not good. */
+  authenticate(token: string, audiences: readonly string[]): AuthenticatedToken | undefined | Promise<AuthenticatedToken | undefined>;
+}
+
+/** Asks those outside about what nobody here knows. */
+export function withRemote(local: TokenAuthenticator, remote: RemoteTokens, ownAudiences: readonly string[]): AnyTokenAuthenticator {
+  return {
+    authenticate(token, audiences = ownAudiences) {
+      let problem: TokenError;
+      try {
+        return local.authenticate(token, audiences);
+      } catch (error) {
+        if (!(error instanceof TokenError)) throw error;
+        problem = error;
+      }
+      const found = joining(problem, () => remote.authenticate(token, audiences));
+      if (found instanceof Promise) return found.catch((error: unknown) => joining(problem, () => { throw error; })).then((answer) => answer ?? refuse(problem));
+      return found ?? refuse(problem);
+    },
+  };
+}
+
+function refuse(error: TokenError): never {
+  throw error;
+}
+
+/** What is wrong with a token is told of all who knew it, as upstream's union. */
+function joining<T>(before: TokenError, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof TokenError) || before.message === invalidToken) throw error;
+    throw new TokenError(`[${before.message}, ${error.message}]`, { cause: error });
+  }
 }

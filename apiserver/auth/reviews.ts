@@ -7,7 +7,8 @@ import type { CustomHandler, CustomRequest } from '../backend.ts';
 import type { ApiserverConfig } from '../config.ts';
 import type { Authorizer } from '../filters/seams.ts';
 import type { RequestInfo, UserInfo } from '../request.ts';
-import { TokenError, type TokenAuthenticator } from './service-account-tokens.ts';
+import type { AnyTokenAuthenticator } from './other-tokens.ts';
+import { TokenError } from './service-account-tokens.ts';
 
 const authorization = 'authorization.k8s.io';
 const authentication = 'authentication.k8s.io';
@@ -29,7 +30,7 @@ interface AccessSpec {
 
 /** Keys as ServerParts.customHandlers wants them. */
 export function createReviewHandlers(
-  config: ApiserverConfig['serviceAccount'], tokens: TokenAuthenticator, authorizer: Authorizer, now: () => number = Date.now,
+  config: ApiserverConfig['serviceAccount'], tokens: AnyTokenAuthenticator, authorizer: Authorizer, now: () => number = Date.now,
 ): Map<string, CustomHandler> {
   return new Map<string, CustomHandler>([
     [`subjectaccessreviews.${authorization}`, (request) => subjectAccess(request, authorizer)],
@@ -91,12 +92,12 @@ async function selfSubjectRules(request: CustomRequest, authorizer: Authorizer):
   });
 }
 
-async function tokenReview(request: CustomRequest, config: ApiserverConfig['serviceAccount'], tokens: TokenAuthenticator): Promise<KubeObject> {
+async function tokenReview(request: CustomRequest, config: ApiserverConfig['serviceAccount'], tokens: AnyTokenAuthenticator): Promise<KubeObject> {
   const spec = (request.body?.spec ?? {}) as { token?: string; audiences?: string[] };
   if (!spec.token) throw badRequest('token is required for TokenReview in authentication');
   const wanted = spec.audiences?.length ? spec.audiences : config.audiences;
   try {
-    const { user, audiences } = tokens.authenticate(spec.token, wanted);
+    const { user, audiences } = await tokens.authenticate(spec.token, wanted);
     return answer(request, { authenticated: true, user: describeUser(user), audiences });
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;

@@ -72,6 +72,8 @@ export interface CelProgram {
   readonly type: CelType;
   /** Names of the declared variables that it reads. */
   readonly reads: ReadonlySet<string>;
+  /** Whether it selects that field of that variable anywhere: `claims.email`, `claims.?email`, has(claims.email). */
+  selects(variable: string, field: string): boolean;
   /**
    * Evaluates with plain JSON values (an integral number is an int where the type says so or nothing is known) or values of this
    * package. Answers JSON or values of this package (see values.ts). Throws CelError, with cel-go's text; stops with one when the

@@ -2,6 +2,7 @@
 
 import { check } from './_check.ts';
 import type { CheckResult } from './_check.ts';
+import { walk } from './ast.ts';
 import type { Expr } from './ast.ts';
 import type { CelCompilation, CelCost, CelEnvironment, CelIssue, CelProgram } from './cel.ts';
 import { CelError } from './cel.ts';
@@ -45,6 +46,15 @@ export function compile(source: string, environment: CelEnvironment): CelCompila
   const program: CelProgram = {
     type: checked.type,
     reads: checked.reads,
+    selects(variable, field) {
+      let found = false;
+      walk(expr, (node) => {
+        const [operand, name] = node.kind === 'select' ? [node.operand, node.field]
+          : node.kind === 'call' && node.name === '_?._' ? [node.args[0], node.args[1]?.kind === 'literal' ? node.args[1].value : undefined] : [];
+        found ||= operand?.kind === 'ident' && operand.name === variable && name === field;
+      });
+      return found;
+    },
     evaluate(variables, budget) {
       const limit = Math.min(perCallLimit, budget.remaining);
       const state: State = { variables, slots: [], cost: 0, limit };

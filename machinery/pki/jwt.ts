@@ -1,6 +1,6 @@
-// Compact JSON Web Signatures with node:crypto: just what service-account tokens need (RS256, ES256/384/512). A JOSE
-// library would cost more at start-up than the whole rest of authentication.
-import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+// Compact JSON Web Signatures with node:crypto: what service-account tokens need (RS256, ES256/384/512), and checking those of other
+// issuers. A JOSE library would cost more at start-up than the whole rest of authentication.
+import { constants, createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 
 export interface TokenKey {
   readonly id: string;
@@ -61,6 +61,22 @@ export function parseToken(token: string): ParsedToken | undefined {
 export function isSignedBy(token: ParsedToken, key: TokenKey): boolean {
   if (token.header.alg !== key.algorithm || token.header.crit !== undefined) return false;
   return verify(hashes[key.algorithm], token.signed, { key: key.publicKey, dsaEncoding: 'ieee-p1363' }, token.signature);
+}
+
+/** What tokens of other issuers may be signed with; never with a shared secret, never with nothing. */
+export const signatureAlgorithms = ['ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512'] as const;
+export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
+
+const curveOf: Partial<Record<SignatureAlgorithm, string>> = { ES256: 'prime256v1', ES384: 'secp384r1', ES512: 'secp521r1' };
+
+/** Whether that key made the signature, by the algorithm that the header names; a key of another type or curve made none. */
+export function isSignedWith(token: ParsedToken, publicKey: KeyObject): boolean {
+  const algorithm = signatureAlgorithms.find((one) => one === token.header.alg);
+  if (algorithm === undefined || token.header.crit !== undefined) return false;
+  const curve = curveOf[algorithm];
+  if (publicKey.asymmetricKeyType !== (curve === undefined ? 'rsa' : 'ec') || publicKey.asymmetricKeyDetails?.namedCurve !== curve) return false;
+  const padding = algorithm.startsWith('PS') ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : {};
+  return verify(`sha${algorithm.slice(2)}`, token.signed, { key: publicKey, dsaEncoding: 'ieee-p1363', ...padding }, token.signature);
 }
 
 /** The keys as a JWK set. */
