@@ -16,6 +16,11 @@ const resized = (asked: string, has: string): Change => (fake) => {
   const resources = { requests: { cpu: has } };
   fake.put('pods', { ...rest, metadata: { ...metadata, uid: 'uid-x', generation: 2 }, status: { phase: 'Running', containerStatuses: [{ name: 'c', resources, allocatedResources: { cpu: has } }] } });
 };
+/** A more important pod that cannot be tried yet. */
+const nominated = (nominatedNodeName?: string): Change => (fake) => {
+  const pod = makePod('high', { cpu: '2', priority: 10, spec: { schedulingGates: [{ name: 'later' }] } });
+  fake.put('pods', { ...pod, metadata: { ...pod.metadata, uid: 'uid-high' }, status: { phase: 'Pending', ...(nominatedNodeName ? { nominatedNodeName } : {}) } });
+};
 const gone = (name: string, namespace = 'default'): Change => (fake) => fake.remove('pods', namespace, name);
 const node = (name: string, options: Parameters<typeof makeNode>[1] = {}): Change => (fake) => fake.put('nodes', makeNode(name, options));
 /** A node that takes no pods, in no domain. */
@@ -47,6 +52,7 @@ const cases: Case[] = [
     helps: gone('y') },
   { title: 'resources: a running pod has become smaller', before: all(node('a', { cpu: '2' }), put('x', { node: 'a', cpu: '2' })), pod: makePod('p', { cpu: '1' }),
     idle: [resized('1', '2')], helps: resized('1', '1') },
+  { title: 'resources: a pod that room was kept for does not want it any more', before: all(node('a', { cpu: '2' }), nominated('a')), pod: makePod('p', { cpu: '1' }), idle: [nominated('a')], helps: nominated() },
   { title: 'features: a node declares what the pod needs', before: node('a'), pod: makePod('p', { spec: restartAll }), idle: [node('a', { labels: web }), node('a', { labels: web, cpu: '100' })],
     helps: (fake) => fake.put('nodes', { ...makeNode('a'), status: { ...makeNode('a').status, declaredFeatures: ['RestartAllContainersOnContainerExits'] } }) },
 ];

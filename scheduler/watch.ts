@@ -171,6 +171,8 @@ function podSeen(pod: Pod, old: Pod | undefined, isOurs: (schedulerName: string)
   const nominated = pod.status?.nominatedNodeName;
   if (info && nominated) nominator.set(info, nominated);
   else if (!nominated && before?.status?.nominatedNodeName) nominator.delete(uid);
+  // Room that was kept for it is for others now.
+  if (info && before?.status?.nominatedNodeName && before.status.nominatedNodeName !== nominated) queue.event('PodDelete', { node: before.status.nominatedNodeName, before: info });
 }
 
 /** Some of it is given back: by a smaller spec, or later by a status that shows that the resize is done. */
