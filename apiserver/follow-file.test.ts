@@ -11,7 +11,7 @@ describe('followFile()', () => {
     await writeFile(file, 'first');
     const stop = new AbortController();
     const taken: string[] = [];
-    const steps = [() => undefined, () => writeFile(file, 'second'), () => writeFile(file, 'bad'), () => rm(file), () => writeFile(file, 'second'), () => writeFile(file, 'third'), () => stop.abort(new Error('enough'))];
+    const steps: (() => Promise<void>)[] = [() => Promise.resolve(), () => writeFile(file, 'second'), () => writeFile(file, 'bad'), () => rm(file), () => writeFile(file, 'second'), () => writeFile(file, 'third'), () => Promise.resolve(stop.abort(new Error('enough')))];
     const sleep = async (): Promise<void> => {
       await steps.shift()?.();
       stop.signal.throwIfAborted();

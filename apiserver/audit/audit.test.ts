@@ -229,7 +229,7 @@ describe('auditing', function () {
       await webhook.send([{ auditID: 'two' } as AuditEvent]).catch((error: unknown) => {
         failed = String(error);
       });
-      expect(failed).to.contain('the audit webhook answered 400');
+      expect(failed).to.contain('the webhook answered 400');
       expect(got).to.have.length(3);
       webhook.close();
       http.close();

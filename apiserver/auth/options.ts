@@ -1,5 +1,5 @@
 // The flags of asking others who somebody is, under upstream's names and with its defaults.
-import { UsageError } from '#machinery/base/flags.ts';
+import { durationMs, UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
 import { signatureAlgorithms } from '#machinery/pki/jwt.ts';
 
@@ -15,11 +15,18 @@ export interface OidcOptions {
   caFile: string | undefined;
 }
 
+export interface TokenWebhookOptions {
+  configFile: string;
+  cacheTtlMs: number;
+  version: 'v1' | 'v1beta1';
+}
+
 export interface AuthOptions {
   /** An AuthenticationConfiguration; its issuers are taken again when it changes. */
   configFile?: string;
   /** Beside no configFile. */
   oidc?: OidcOptions;
+  tokenWebhook?: TokenWebhookOptions;
 }
 
 export const authFlags = {
@@ -33,6 +40,9 @@ export const authFlags = {
   'oidc-required-claim': { kind: 'list', placeholder: 'CLAIM=VALUE,…', default: [], help: 'What the claims must be.' },
   'oidc-signing-algs': { kind: 'list', placeholder: 'ALG,…', default: [], help: `Algorithms that tokens may be signed with (default: RS256); of ${signatureAlgorithms.join(', ')}.` },
   'oidc-ca-file': { kind: 'string', placeholder: 'FILE', help: "Checks the issuer's certificate (default: the authorities that this computer trusts)." },
+  'authentication-token-webhook-config-file': { kind: 'string', placeholder: 'FILE', help: 'Kubeconfig of the server that is asked about tokens that nobody else knows.' },
+  'authentication-token-webhook-cache-ttl': { kind: 'string', placeholder: 'DURATION', default: '2m0s', help: 'How long its answers are believed.' },
+  'authentication-token-webhook-version': { kind: 'string', default: 'v1beta1', oneOf: ['v1', 'v1beta1'], help: 'Version of the TokenReviews that it is sent and answers with.' },
 } as const satisfies FlagTable;
 
 /** Undefined when nobody outside is to be asked. Throws UsageError. */
@@ -40,8 +50,13 @@ export function readAuthOptions(values: FlagValues<typeof authFlags>): AuthOptio
   const configFile = values['authentication-config'];
   const oidc = readOidc(values);
   if (configFile !== undefined && oidc) throw new UsageError('--authentication-config and --oidc-* flags are mutually exclusive');
-  if (configFile === undefined && !oidc) return undefined;
-  return { ...(configFile === undefined ? {} : { configFile }), ...(oidc ? { oidc } : {}) };
+  const webhookFile = values['authentication-token-webhook-config-file'];
+  const cacheTtlMs = durationMs('authentication-token-webhook-cache-ttl', values['authentication-token-webhook-cache-ttl']);
+  if (configFile === undefined && !oidc && webhookFile === undefined) return undefined;
+  return {
+    ...(configFile === undefined ? {} : { configFile }), ...(oidc ? { oidc } : {}),
+    ...(webhookFile === undefined ? {} : { tokenWebhook: { configFile: webhookFile, cacheTtlMs, version: values['authentication-token-webhook-version'] === 'v1' ? 'v1' : 'v1beta1' } }),
+  };
 }
 
 function readOidc(values: FlagValues<typeof authFlags>): OidcOptions | undefined {

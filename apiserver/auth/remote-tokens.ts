@@ -1,4 +1,4 @@
-// Who outside is asked about tokens, by the flags: OpenID Connect issuers. Loaded only when a flag asks for it.
+// Who outside is asked about tokens, by the flags: OpenID Connect issuers, then a webhook. Loaded only when a flag asks for it.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -18,6 +18,7 @@ import { parseAuthenticationConfiguration, readAuthenticationConfiguration } fro
 import type { JwtConfig } from './jwt-config.ts';
 import type { AuthOptions, OidcOptions } from './options.ts';
 import type { RemoteTokens } from './other-tokens.ts';
+import { TokenError } from './service-account-tokens.ts';
 import type { AuthenticatedToken } from './service-account-tokens.ts';
 
 const log = createLogger('authn');
@@ -32,7 +33,7 @@ export interface StartedRemoteTokens extends RemoteTokens {
 
 /** Throws StartError when a file cannot be used. Everything that goes on behind it stops with the signal. */
 export async function startRemoteTokens(
-  { configFile, oidc }: AuthOptions, config: Pick<ApiserverConfig, 'serviceAccount' | 'anonymousAuth'>, signal: AbortSignal, connect: typeof createFetch = createFetch,
+  { configFile, oidc, tokenWebhook }: AuthOptions, config: Pick<ApiserverConfig, 'serviceAccount' | 'anonymousAuth'>, signal: AbortSignal, connect: typeof createFetch = createFetch,
 ): Promise<StartedRemoteTokens> {
   const { issuer: own, audiences } = config.serviceAccount;
   const algorithms = oidc?.algorithms ?? signatureAlgorithms;
@@ -47,6 +48,7 @@ export async function startRemoteTokens(
   }
   const { anonymous } = found;
   if (anonymous && config.anonymousAuth) throw new StartError('--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file');
+  const webhook = tokenWebhook && await (await import('./token-webhook.ts')).createTokenWebhook(tokenWebhook, audiences, signal);
   let current = await startIssuers(found, algorithms, audiences, signal, connect);
   if (configFile !== undefined) {
     followFile(configFile, text, async (changed) => {
@@ -63,9 +65,32 @@ export async function startRemoteTokens(
       current = started;
     }, signal).catch((error: unknown) => log.error('the authentication configuration is not looked at any more', { error }));
   }
+  const issuers: RemoteTokens = { authenticate: (token, wanted) => current.authenticate(token, wanted) };
+  const members = webhook ? inTurn([issuers, webhook]) : issuers;
   return {
     anonymous: anonymous && (anonymous.enabled && anonymous.paths.length === 0 ? true : new Set(anonymous.enabled ? anonymous.paths : [])),
-    authenticate: (token, wanted) => current.authenticate(token, wanted),
+    authenticate: (token, wanted) => members.authenticate(token, wanted),
+  };
+}
+
+/** Asks one after the other; what is wrong is told of all who knew the token. */
+function inTurn(members: readonly RemoteTokens[]): RemoteTokens {
+  return {
+    async authenticate(token, audiences) {
+      const problems: TokenError[] = [];
+      for (const member of members) {
+        try {
+          const found = await member.authenticate(token, audiences);
+          if (found) return found;
+        } catch (error) {
+          if (!(error instanceof TokenError)) throw error;
+          problems.push(error);
+        }
+      }
+      const [first] = problems;
+      if (!first) return undefined;
+      throw problems.length === 1 ? first : new TokenError(`[${problems.map(({ message }) => message).join(', ')}]`, { cause: first });
+    },
   };
 }
 
