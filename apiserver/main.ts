@@ -17,8 +17,9 @@ import { createTokenRequestHandler } from './auth/token-request.ts';
 import { createBootstrap } from './bootstrap/bootstrap.ts';
 import { createDiscovery } from './discovery/serve.ts';
 import { versionInfo } from './discovery/version.ts';
+import { allowsAll } from './auth/authorization-options.ts';
 import { createAuthenticator } from './filters/authn.ts';
-import { createAuthorizer } from './filters/authz.ts';
+import { createAuthorizer, createConfiguredAuthorizer } from './filters/authz.ts';
 import { createBackend } from './handlers/backend.ts';
 import { createKubelets } from './handlers/kubelets.ts';
 import { Snapshots } from './handlers/list.ts';
@@ -97,7 +98,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     await resources.add(builtinRows({ allocateService: allocate, eventTtlSeconds: config.eventTtlSeconds, runtimeConfig: config.options?.runtimeConfig ?? {} }));
     const remote = limits.auth && await (await import('./auth/remote-tokens.ts')).startRemoteTokens(limits.auth, config, inner);
     const authenticator = createAuthenticator(deps, Date.now, remote);
-    const authorizer = createAuthorizer(deps);
+    const authorizer = limits.authorization ? await createConfiguredAuthorizer(deps, limits.authorization) : createAuthorizer(deps);
     admission.push(...admissionPlugins(deps, authorizer, registry));
     const customHandlers = new Map<string, CustomHandler>([
       ['componentstatuses', ({ name, context }) => componentStatus(storage, name, context.signal)],
@@ -116,7 +117,7 @@ export async function startApiserver(config: ApiserverConfig, signal: AbortSigna
     const openid = createOpenidDocuments(config, address);
     let openapi: Promise<OpenApi> | undefined;
     const server = await startServer({
-      addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: remote?.anonymous ?? config.anonymousAuth,
+      addresses: config.bindAddresses, port, tls: { ...config.serving, clientCa: config.clientCa }, anonymousAuth: remote?.anonymous ?? (config.anonymousAuth && !allowsAll(limits.authorization)),
       authenticator, authorizer, health, metrics, access: createAccessMetrics(registry), slis, limits, audit,
       api: { resources, cache, storage, snapshots, authorizer, customHandlers: customHandlers, storeOf, kubelets: createKubelets(config.kubeletClient), backend },
       discovery: createDiscovery(resources, address),

@@ -4,6 +4,8 @@ import { durationMs, UsageError } from '#machinery/base/flags.ts';
 import type { FlagTable, FlagValues } from '#machinery/base/flags.ts';
 import { auditFlags, readAuditOptions } from './audit/options.ts';
 import type { AuditOptions } from './audit/options.ts';
+import { authorizationFlags, readAuthorizationOptions } from './auth/authorization-options.ts';
+import type { AuthorizationOptions } from './auth/authorization-options.ts';
 import { authFlags, readAuthOptions } from './auth/options.ts';
 import type { AuthOptions } from './auth/options.ts';
 import { checkRuntimeConfig, parseRuntimeConfig, RuntimeConfigError } from './resources/runtime-config.ts';
@@ -30,6 +32,8 @@ export interface ApiserverOptions {
   audit?: AuditOptions | undefined;
   /** Undefined: nobody outside is asked who somebody is. */
   auth?: AuthOptions | undefined;
+  /** Undefined: node authorizer and RBAC decide. */
+  authorization?: AuthorizationOptions | undefined;
 }
 
 export const defaultOptions: Readonly<ApiserverOptions> = {
@@ -48,6 +52,7 @@ export const optionFlags = {
   'encryption-provider-config-automatic-reload': { kind: 'boolean', default: false, help: 'Take that file again when it changes, within a minute.' },
   ...auditFlags,
   ...authFlags,
+  ...authorizationFlags,
 } as const satisfies FlagTable;
 
 /** Throws UsageError. */
@@ -68,6 +73,7 @@ export function readOptions(values: FlagValues<typeof optionFlags>): ApiserverOp
     encryption: values['encryption-provider-config'] === undefined ? undefined : { file: values['encryption-provider-config'], reload: values['encryption-provider-config-automatic-reload'] },
     audit: readAuditOptions(values),
     auth: readAuthOptions(values),
+    authorization: readAuthorizationOptions(values),
   };
 }
 

@@ -126,6 +126,7 @@ async function decide(user: UserInfo, spec: AccessSpec, authorizer: Authorizer):
   const evaluationError = !decision.allowed && problems.length > 0 ? problems.join(', ') : undefined;
   return {
     allowed: decision.allowed,
+    ...(decision.denied ? { denied: true } : {}),
     ...(decision.reason === '' ? {} : { reason: decision.reason }),
     ...(evaluationError === undefined ? {} : { evaluationError }),
   };

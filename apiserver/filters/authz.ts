@@ -1,6 +1,7 @@
-// May the user do this? system:masters may do all; then the node authorizer and RBAC are asked in turn, the first yes
-// counts. Nothing said yes: 403 with upstream's text.
+// May the user do this? system:masters may do all; then the node authorizer and RBAC (or whom flags name) are asked in turn, the
+// first yes counts. Nothing said yes: 403 with upstream's text.
 import { internalError } from '#machinery/api/status.ts';
+import type { AuthorizationOptions } from '../auth/authorization-options.ts';
 import { mastersGroup } from '../auth/identity.ts';
 import { createNodeAuthorizer } from '../auth/node-authorizer.ts';
 import { createRbac, type Rbac } from '../auth/rbac.ts';
@@ -12,17 +13,28 @@ import type { Authorizer, Decision } from './seams.ts';
 
 const mayDoAll: Decision = { allowed: true, reason: '' };
 
+/** `options`: others decide than node authorizer and RBAC. Throws StartError when their files cannot be used. */
+export async function createConfiguredAuthorizer(deps: Pick<ServerDeps, 'backend' | 'signal'>, options: AuthorizationOptions): Promise<Authorizer & { rbac: Rbac }> {
+  const { node, rbac } = createOwn(deps);
+  const { createChain } = await import('../auth/authorizers.ts');
+  return { rbac, ...await createChain(options, { Node: node, RBAC: rbac }, deps.signal) };
+}
+
 export function createAuthorizer(deps: Pick<ServerDeps, 'backend' | 'signal'>): Authorizer & { rbac: Rbac } {
-  const node = createNodeAuthorizer(deps.backend, bootstrapRbac.clusterRoles['system:node']?.rules ?? []);
-  const rbac = createRbac(deps.backend, deps.signal);
+  const { node, rbac } = createOwn(deps);
   return { rbac, ...chainAuthorizers([node, rbac]) };
+}
+
+function createOwn(deps: Pick<ServerDeps, 'backend' | 'signal'>): { node: Authorizer; rbac: Rbac } {
+  const node = createNodeAuthorizer(deps.backend, bootstrapRbac.clusterRoles['system:node']?.rules ?? []);
+  return { node, rbac: createRbac(deps.backend, deps.signal) };
 }
 
 /** Asks one after the other; reasons of those that did not say yes are joined by newlines, as upstream's union. */
 export function chainAuthorizers(members: readonly Authorizer[]): Authorizer {
   async function ask(user: UserInfo, info: RequestInfo, from: number, reasons: string[], pending: Promise<Decision>): Promise<Decision> {
     const decision = await pending;
-    if (decision.allowed) return decision;
+    if (decision.allowed || decision.denied) return decision;
     if (decision.reason !== '') reasons.push(decision.reason);
     return askFrom(user, info, from, reasons);
   }
@@ -31,7 +43,7 @@ export function chainAuthorizers(members: readonly Authorizer[]): Authorizer {
       const decision = members[at]?.authorize(user, info);
       if (decision === undefined) continue;
       if (decision instanceof Promise) return ask(user, info, at + 1, reasons, decision);
-      if (decision.allowed) return decision;
+      if (decision.allowed || decision.denied) return decision;
       if (decision.reason !== '') reasons.push(decision.reason);
     }
     return { allowed: false, reason: reasons.join('\n') };

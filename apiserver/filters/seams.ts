@@ -12,6 +12,8 @@ export interface Authenticator {
 
 export interface Decision {
   allowed: boolean;
+  /** It is refused, whatever those who come after would say; absent where they are to be asked. */
+  denied?: true;
   /** Upstream's reason where it gives one; goes into the 403's text behind a colon. */
   reason: string;
 }
