@@ -15,7 +15,7 @@ export async function parseConfigFile(text: string, kind: string, apiVersions: r
   if (typeof found.kind !== 'string' || found.kind === '') throw new Error(`failed decoding: Object 'Kind' is missing in '${shown}'`);
   if (typeof found.apiVersion !== 'string' || found.apiVersion === '') throw new Error(`failed decoding: Object 'apiVersion' is missing in '${shown}'`);
   if (found.kind !== kind || !apiVersions.includes(found.apiVersion)) {
-    throw new Error(`failed decoding: no kind ${JSON.stringify(found.kind)} is registered for version ${JSON.stringify(found.apiVersion)}; wanted is a ${kind} of ${apiVersions.join(' or ')}`);
+    throw new Error(`failed decoding: no kind ${JSON.stringify(found.kind)} is registered for version ${JSON.stringify(found.apiVersion)}; wanted is ${kind} of ${apiVersions.join(' or ')}`);
   }
   return found;
 }

@@ -11,6 +11,7 @@ import { sleep } from '#machinery/base/clock.ts';
 const answerTimeoutMs = 30_000;
 const answerLimitBytes = 1 << 20;
 const attempts = 5;
+const mostConnections = 64; // more questions wait for one of these
 
 export interface WebhookClient {
   /** The text of the answer. Rejects with WebhookRefusal when it is no success, and when it does not come in time. */
@@ -32,7 +33,7 @@ export class WebhookRefusal extends Error {
 /** Throws an Error that says what is wrong with the file. */
 export async function createWebhookClient(kubeconfig: string): Promise<WebhookClient> {
   const { url, tls, headers } = await readTarget(kubeconfig);
-  const agent = url.protocol === 'https:' ? new Agent({ ...tls, keepAlive: true }) : undefined;
+  const agent = url.protocol === 'https:' ? new Agent({ ...tls, keepAlive: true, maxSockets: mostConnections }) : undefined;
   return {
     post: (body, signal) => new Promise((done, fail) => {
       const bytes = Buffer.from(JSON.stringify(body));

@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseFlags, UsageError } from '#machinery/base/flags.ts';
 import type { Decision } from '../filters/seams.ts';
 import { startTestServer } from '../testing.ts';
@@ -186,6 +187,30 @@ describe('a webhook that authorizes', () => {
     }
     const error: unknown = await startTestServer({ options: { authorization: { configFile: '/none/such' } } }).then((started) => started.stop(), (refusal: unknown) => refusal);
     expect(String(error)).to.match(/^StartError: --authorization-config \/none\/such cannot be used: /);
+  });
+  it('another takes over when the file changes to one that can be used', async () => {
+    const file = join(folder, 'changing.json');
+    const only = (type: string): string => JSON.stringify({ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'AuthorizationConfiguration', authorizers: [{ type, name: 'one' }] });
+    await writeFile(file, only('AlwaysDeny'));
+    const own = { Node: { authorize: (): Decision => ({ allowed: false, reason: '' }) }, RBAC: { authorize: (): Decision => ({ allowed: false, reason: '' }) } };
+    const stopping = new AbortController();
+    const seen: boolean[] = [];
+    const after: string[] = ['no file', only('AlwaysAllow'), only('Magic'), only('RBAC')];
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const chain = await createChain({ configFile: file }, own, stopping.signal, { async sleep() {
+      await delay(1); // the chain is made by then
+      seen.push((await chain.authorize(ann, pods)).allowed);
+      const next = after.shift();
+      if (next !== undefined) {
+        await writeFile(file, next);
+        return;
+      }
+      end();
+      stopping.abort(new Error('enough'));
+      stopping.signal.throwIfAborted();
+    } });
+    await ended;
+    expect(seen).to.deep.equal([false, false, true, true, false]);
   });
   it('modes that always say the same do so', async () => {
     const own = { Node: { authorize: (): Decision => ({ allowed: false, reason: '' }) }, RBAC: { authorize: (): Decision => ({ allowed: false, reason: '' }) } };

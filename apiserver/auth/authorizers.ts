@@ -1,6 +1,8 @@
 // Who decides what is allowed where flags say so: the chain of --authorization-mode, or that of an AuthorizationConfiguration, which
 // is taken again when it changes. Loaded only with one of these flags.
 import { readFile } from 'node:fs/promises';
+import { systemClock } from '#machinery/base/clock.ts';
+import type { Clock } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { StartError } from '#machinery/base/start-error.ts';
 import { chainAuthorizers } from '../filters/authz.ts';
@@ -15,7 +17,7 @@ const alwaysAllow: Authorizer = { authorize: () => ({ allowed: true, reason: '' 
 const alwaysDeny: Authorizer = { authorize: () => ({ allowed: false, reason: 'Everything is forbidden.' }), rulesFor: () => ({ resourceRules: [], nonResourceRules: [], incomplete: false }) };
 
 /** Throws StartError when a file cannot be used. What goes on behind it stops with the signal. */
-export async function createChain(options: AuthorizationOptions, own: { Node: Authorizer; RBAC: Authorizer }, signal: AbortSignal): Promise<Authorizer> {
+export async function createChain(options: AuthorizationOptions, own: { Node: Authorizer; RBAC: Authorizer }, signal: AbortSignal, clock: Pick<Clock, 'sleep'> = systemClock): Promise<Authorizer> {
   const { configFile } = options;
   if (configFile === undefined) return (await settle(fromFlags(options), own, signal, '--authorization-webhook-config-file')).chain;
   const { parseAuthorizationConfiguration } = await import('./authorization-config.ts');
@@ -29,7 +31,7 @@ export async function createChain(options: AuthorizationOptions, own: { Node: Au
     const next = await build(await parseAuthorizationConfiguration(changed), own, signal);
     current.stop();
     current = next;
-  }, signal).catch((error: unknown) => log.error('the authorization configuration is not looked at any more', { error }));
+  }, signal, clock).catch((error: unknown) => log.error('the authorization configuration is not looked at any more', { error }));
   return { authorize: (user, info) => current.chain.authorize(user, info), rulesFor: (user, namespace) => current.chain.rulesFor?.(user, namespace) };
 }
 

@@ -13,6 +13,7 @@ import type { TestServer } from '../testing.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { authFlags, readAuthOptions } from './options.ts';
 import type { AuthOptions } from './options.ts';
+import { startRemoteTokens } from './remote-tokens.ts';
 
 const options = (...flags: string[]): AuthOptions | undefined => readAuthOptions(parseFlags(authFlags, flags));
 
@@ -58,6 +59,44 @@ describe('AnswerCache', () => {
     const cache = new AnswerCache<string>(2, () => 100, () => 0);
     expect(await Promise.resolve(cache.get('a', () => Promise.reject(new Error('no')))).then(() => '', String)).to.equal('Error: no');
     expect(await cache.get('a', () => Promise.resolve('yes'))).to.equal('yes');
+  });
+});
+
+describe('startRemoteTokens()', () => {
+  it('takes other issuers when the file names them and they answer, and keeps those it has until then', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'issuers-'));
+    const file = join(folder, 'config');
+    const naming = (name: string, more: object = {}): string => JSON.stringify({
+      apiVersion: 'apiserver.config.k8s.io/v1', kind: 'AuthenticationConfiguration', ...more,
+      jwt: [{ issuer: { url: `https://${name}`, audiences: ['me'] }, claimMappings: { username: { claim: 'sub', prefix: '' } } }],
+    });
+    await writeFile(file, naming('one'));
+    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const known = async (name: string): Promise<boolean> => {
+      const token = `${part({ alg: 'RS256' })}.${part({ iss: `https://${name}`, aud: 'me', exp: 4e9, sub: 'x' })}.AAAA`;
+      // One that is known refuses the signature, one that is not says nothing.
+      return Promise.resolve(remote.authenticate(token, ['api'])).then(() => false, () => true);
+    };
+    const stop = new AbortController();
+    const seen: string[] = [];
+    const after = ['{}', naming('two', { anonymous: { enabled: true } }), naming('two')];
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const connect = () => Promise.resolve((url: string) => Promise.resolve(url.endsWith('/keys') ? { keys: [] } : { issuer: new URL(url).origin, jwks_uri: 'https://any/keys' }));
+    const remote = await startRemoteTokens({ configFile: file }, { serviceAccount: { issuer: 'own', audiences: ['api'], signingKey: '', publicKeys: [] }, anonymousAuth: false }, stop.signal, connect, { async sleep() {
+      await delay(1); // it is started by then
+      seen.push(`${await known('one')} ${await known('two')}`);
+      const next = after.shift();
+      if (next !== undefined) {
+        await writeFile(file, next);
+        return;
+      }
+      end();
+      stop.abort(new Error('enough'));
+      stop.signal.throwIfAborted();
+    } });
+    await ended;
+    expect(seen).to.deep.equal(['true false', 'true false', 'true false', 'false true']);
+    await rm(folder, { recursive: true });
   });
 });
 

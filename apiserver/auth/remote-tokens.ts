@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { sleep } from '#machinery/base/clock.ts';
+import { sleep, systemClock } from '#machinery/base/clock.ts';
+import type { Clock } from '#machinery/base/clock.ts';
 import { createLogger } from '#machinery/base/log.ts';
 import { StartError } from '#machinery/base/start-error.ts';
 import { parseToken, signatureAlgorithms } from '#machinery/pki/jwt.ts';
@@ -34,6 +35,7 @@ export interface StartedRemoteTokens extends RemoteTokens {
 /** Throws StartError when a file cannot be used. Everything that goes on behind it stops with the signal. */
 export async function startRemoteTokens(
   { configFile, oidc, tokenWebhook }: AuthOptions, config: Pick<ApiserverConfig, 'serviceAccount' | 'anonymousAuth'>, signal: AbortSignal, connect: typeof createFetch = createFetch,
+  clock: Pick<Clock, 'sleep'> = systemClock,
 ): Promise<StartedRemoteTokens> {
   const { issuer: own, audiences } = config.serviceAccount;
   const algorithms = oidc?.algorithms ?? signatureAlgorithms;
@@ -63,7 +65,7 @@ export async function startRemoteTokens(
       }
       current.stop();
       current = started;
-    }, signal).catch((error: unknown) => log.error('the authentication configuration is not looked at any more', { error }));
+    }, signal, clock).catch((error: unknown) => log.error('the authentication configuration is not looked at any more', { error }));
   }
   const issuers: RemoteTokens = { authenticate: (token, wanted) => current.authenticate(token, wanted) };
   const members = webhook ? inTurn([issuers, webhook]) : issuers;
