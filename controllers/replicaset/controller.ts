@@ -55,10 +55,14 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
   const recorder = recorderFor(engine.component, engine.account);
   const expectations = new Expectations(now);
 
+  /** A pass looks at every pod of the set: those of a large one change so often that some changes are better looked at together. */
+  const settleMs = ({ spec }: T): number => Math.min(100, Math.floor((spec?.replicas ?? 0) / 10));
   sets.onChange((change) => {
     const key = keyOf(change.object);
     if (change.type === 'deleted') expectations.forget(key);
-    queue.add(key);
+    // A change of its status is our own, most of the time.
+    const same = change.type === 'updated' && change.old.metadata.generation === change.object.metadata.generation;
+    queue.addAfter(key, same ? settleMs(change.object) : 0);
   });
 
   function ownerOf(pod: Pod): T | undefined {
@@ -89,7 +93,7 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
     if (change.type === 'added') {
       if (owner) {
         expectations.created(keyOf(owner));
-        queue.add(keyOf(owner));
+        queue.addAfter(keyOf(owner), expectations.satisfied(keyOf(owner)) ? 0 : settleMs(owner)); // until the last, there is only its status to write
       } else if (!controllerOf(pod)) enqueueMatching(pod);
       return;
     }
@@ -99,7 +103,7 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
       const previous = ownerOf(change.old);
       if (previous) queue.add(keyOf(previous));
     }
-    if (owner) queue.add(keyOf(owner));
+    if (owner) queue.addAfter(keyOf(owner), settleMs(owner));
     else if (!controllerOf(pod) && (moved || !sameMap(change.old.metadata.labels, pod.metadata.labels))) enqueueMatching(pod);
   });
 
