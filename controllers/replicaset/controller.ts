@@ -56,13 +56,18 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
   const expectations = new Expectations(now);
 
   /** A pass looks at every pod of the set: those of a large one change so often that some changes are better looked at together. */
-  const settleMs = ({ spec }: T): number => Math.min(100, Math.floor((spec?.replicas ?? 0) / 10));
+  function settle(set: T): void {
+    const ms = Math.min(100, Math.floor((set.spec?.replicas ?? 0) / 10));
+    if (ms > 0) queue.addAfter(keyOf(set), ms);
+    else queue.add(keyOf(set)); // at once, and not counted as a retry
+  }
   sets.onChange((change) => {
     const key = keyOf(change.object);
     if (change.type === 'deleted') expectations.forget(key);
     // A change of its status is our own, most of the time.
     const same = change.type === 'updated' && change.old.metadata.generation === change.object.metadata.generation;
-    queue.addAfter(key, same ? settleMs(change.object) : 0);
+    if (same) settle(change.object);
+    else queue.add(key);
   });
 
   function ownerOf(pod: Pod): T | undefined {
@@ -93,7 +98,9 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
     if (change.type === 'added') {
       if (owner) {
         expectations.created(keyOf(owner));
-        queue.addAfter(keyOf(owner), expectations.satisfied(keyOf(owner)) ? 0 : settleMs(owner)); // until the last, there is only its status to write
+        // Until the last one is seen there is only a status to write.
+        if (expectations.satisfied(keyOf(owner))) queue.add(keyOf(owner));
+        else settle(owner);
       } else if (!controllerOf(pod)) enqueueMatching(pod);
       return;
     }
@@ -103,7 +110,7 @@ function createEngine<T extends ReplicaSet | ReplicationController>({ informers,
       const previous = ownerOf(change.old);
       if (previous) queue.add(keyOf(previous));
     }
-    if (owner) queue.addAfter(keyOf(owner), settleMs(owner));
+    if (owner) settle(owner);
     else if (!controllerOf(pod) && (moved || !sameMap(change.old.metadata.labels, pod.metadata.labels))) enqueueMatching(pod);
   });
 
