@@ -285,6 +285,10 @@ describe('createServiceAllocator()', () => {
       await remove(first);
       expect(await refusal(second)).to.equal('accepted');
     });
+    it('refuses one beyond the range', async () => {
+      const range = /^Service "g" is invalid: spec\.ports\[0\]\.nodePort: Invalid value: 80: provided port is not in the valid range\. The range of valid ports is \d+-\d+$/;
+      expect(await refusal(service('g', { type: 'NodePort', ports: [{ port: 80, nodePort: 80 }] }))).to.match(range);
+    });
     it('one number serves TCP and UDP of the same port', async () => {
       const { spec } = await write(service('d', { type: 'NodePort', ports: [{ name: 'a', port: 53 }, { name: 'b', port: 53, protocol: 'UDP' }, { name: 'c', port: 54 }] }));
       const [a, b, c] = (spec?.ports ?? []).map((port) => port.nodePort);

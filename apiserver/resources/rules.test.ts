@@ -83,3 +83,25 @@ describe('what is written even where nothing is given', () => {
 function uid(object: Json): Json {
   return { metadata: { ...object['metadata'] as Json, uid: 'u' } };
 }
+
+describe('match conditions', () => {
+  // Too long for a line of data: one more than there may be.
+  const conditions = (count: number): object[] => Array.from({ length: count }, (_, n) => ({ name: `c-${n}`, expression: 'true' }));
+  const at: Record<string, { field: string; put: (object: Json, value: object[]) => void }> = {
+    ...Object.fromEntries(['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'].map((name) => [`${name}.admissionregistration.k8s.io`, {
+      field: 'webhooks[0].matchConditions', put: (object: Json, value: object[]) => void Object.assign((object['webhooks'] as Json[])[0] ?? {}, { matchConditions: value }),
+    }])),
+    ...Object.fromEntries(['mutatingadmissionpolicies', 'validatingadmissionpolicies'].map((name) => [`${name}.admissionregistration.k8s.io`, {
+      field: 'spec.matchConditions', put: (object: Json, value: object[]) => void Object.assign(object['spec'] as Json, { matchConditions: value }),
+    }])),
+  };
+  for (const [id, { field, put }] of Object.entries(at)) {
+    it(`of ${id}: 64 at most`, () => {
+      for (const [count, errors] of [[64, []], [65, [`${field}: Too many: 65: must have at most 64 items`]]] as const) {
+        const object = structuredClone(full[id]) as Json;
+        put(object, conditions(count));
+        expect(create(id, object as KubeObject).errors).to.deep.equal(errors);
+      }
+    });
+  }
+});
